@@ -2,8 +2,8 @@
 #
 # The C library `iommusim` (iommusim::iommusim), with its CMake package and pkg-config file.
 #
-# All headers of its folders are public and installed, but for those named *_internal.h. Tables that headers include
-# (*.def, *.inc) go with them.
+# All headers of its folders are public and installed, but for those named *_internal.h or *_impl.h. Tables that headers
+# include (*.def, *.inc) go with them.
 set(IMS_CORE_FOLDERS mem pgtable pasid iommu uapi)
 
 set(core_sources)
@@ -17,7 +17,7 @@ foreach(folder IN LISTS IMS_CORE_FOLDERS)
   ims_glob_recurse(found "${PROJECT_SOURCE_DIR}/${folder}" *.def *.inc)
   list(APPEND core_tables ${found})
 endforeach()
-list(FILTER IMS_PUBLIC_HEADERS EXCLUDE REGEX "_internal\\.h$")
+list(FILTER IMS_PUBLIC_HEADERS EXCLUDE REGEX "_(internal|impl)\\.h$")
 
 add_library(iommusim ${core_sources})
 add_library(iommusim::iommusim ALIAS iommusim)
