@@ -20,12 +20,7 @@
 #define COPY_PIECE (64u << 10)
 #define COPY_TOTAL (256u << 20)
 
-enum from {
-  FROM_FILE,
-  FROM_ZERO,
-  FROM_COPY,
-  FROM_MAP
-};
+enum from { FROM_FILE, FROM_ZERO, FROM_COPY, FROM_MAP };
 
 // A stretch of memory and where its bytes come from. `rank` is twice the number of its program header, plus one for the
 // zeros of it: of two that overlap the lower one counts.
@@ -286,9 +281,7 @@ static int map_again(struct host *h, const struct piece *p, uint8_t **at) {
 
 // Where the next piece of the reservation goes: as far into a page as its hpa is, so that whole pages of the simulated
 // machine are whole pages of the host.
-static uint64_t place(uint64_t used, uint64_t hpa) {
-  return used + ((hpa - used) & (IMS_MEM_PAGE - 1));
-}
+static uint64_t place(uint64_t used, uint64_t hpa) { return used + ((hpa - used) & (IMS_MEM_PAGE - 1)); }
 
 static int back(struct host *h, const struct pieces *p, struct ims_mem_region *r) {
   uint64_t used = 0;

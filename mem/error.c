@@ -4,7 +4,7 @@
 
 const char *ims_strerror(int err) {
   switch (err) {
-#define IMS_X(name, value, sentence) \
+#define IMS_X(name, value, sentence)                                                                                   \
   case value: return sentence;
     IMS_ERRORS(IMS_X)
 #undef IMS_X
@@ -14,7 +14,7 @@ const char *ims_strerror(int err) {
 
 const char *ims_error_name(int err) {
   switch (err) {
-#define IMS_X(name, value, sentence) \
+#define IMS_X(name, value, sentence)                                                                                   \
   case value: return #name;
     IMS_ERRORS(IMS_X)
 #undef IMS_X

@@ -10,9 +10,7 @@
 // From this size on, zeroing gives host pages back instead of writing them; below, the system call costs more.
 #define GIVE_BACK (64u << 10)
 
-void ims_mem_init(struct ims_mem *m) {
-  memset(m, 0, sizeof *m);
-}
+void ims_mem_init(struct ims_mem *m) { memset(m, 0, sizeof *m); }
 
 void ims_mem_fini(struct ims_mem *m) {
   while (m->backing) {

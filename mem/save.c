@@ -60,9 +60,7 @@ struct output {
 };
 
 // First offset from `from` on that agrees with `hpa` in the low 12 bits.
-static uint64_t align(uint64_t from, uint64_t hpa) {
-  return from + ((hpa - from) & (IMS_MEM_PAGE - 1));
-}
+static uint64_t align(uint64_t from, uint64_t hpa) { return from + ((hpa - from) & (IMS_MEM_PAGE - 1)); }
 
 static int put(int fd, const void *bytes, uint64_t len, uint64_t offset) {
   const uint8_t *p = (const uint8_t *)bytes;

@@ -37,9 +37,7 @@ static bool untouched(struct touched *t, const uint8_t *host, uint64_t len) {
   return true;
 }
 
-static bool all_zero(const uint8_t *p, uint64_t len) {
-  return p[0] == 0 && memcmp(p, p + 1, (size_t)len - 1) == 0;
-}
+static bool all_zero(const uint8_t *p, uint64_t len) { return p[0] == 0 && memcmp(p, p + 1, (size_t)len - 1) == 0; }
 
 int ims_mem_scan(struct ims_mem *m, ims_mem_scan_fn *fn, void *ctx) {
   struct touched t;
