@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+// The simulated host: a kernel with its IOMMU driver, processes, virtual machines, devices, and the files through which
+// programs speak to it (/dev/vfio/vfio, /dev/vfio/N). It meets hardware as a driver does: stores to simulated memory,
+// MMIO, queue descriptors, completion status polled in memory, interrupts. It is Linux' VFIO type1 driver of 2020 with
+// one of the vSVA series (uapi/vfio.h), in-kernel SVA, and a VT-d driver in the manner of Linux 7.x beneath.
+//
+// Results: functions that stand for a system call or a kernel function with Linux' errors return 0 or more, or -errno
+// (Linux numbers). Functions that set the machine up or look at it return 0 or a negative enum ims_error.
+// One simulator, one thread. Objects belong to the kernel, which releases what is left with itself.
+#pragma once
+
+#include "iommu/iommu.h"
+#include "mem/mem.h"
+#include "pgtable/build.h"
+#include "uapi/vfio.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ims_kernel;
+struct ims_process; // an mm with what belongs to it: address space, open files
+struct ims_vm;      // guest physical memory of a process
+struct ims_device;
+struct ims_file;
+struct ims_sva; // a process bound to a device
+
+// ---- What an observer is told ---------------------------------------------------------------------------------------
+
+enum ims_note_kind {
+  IMS_NOTE_MMIO_WRITE,   // addr = register offset, bytes, word[0]
+  IMS_NOTE_TABLE,        // a word of a structure that hardware reads was stored: addr = hpa, word[0], old
+  IMS_NOTE_DESCRIPTOR,   // put into the invalidation queue: addr = hpa, word[0..words)
+  IMS_NOTE_COMPLETE,     // the status of a wait descriptor was found in memory: addr = hpa of the status, word[0]
+  IMS_NOTE_INTERRUPT,    // an interrupt is being handled: what = "fault event", "page request event"
+  IMS_NOTE_FAULT,        // a fault record was read: addr = register offset, word[0..2)
+  IMS_NOTE_PAGE_REQUEST, // a page request was read from its queue: addr = hpa, word[0..4)
+  IMS_NOTE_LOG,          // what the kernel's log would say: text
+};
+
+enum ims_log_level { IMS_LOG_ERROR, IMS_LOG_WARNING, IMS_LOG_INFO };
+
+struct ims_note {
+  uint8_t kind;  // enum ims_note_kind
+  uint8_t level; // LOG: enum ims_log_level
+  uint8_t words, bytes;
+  uint16_t unit;    // index of the IOMMU; 0xffff: none
+  uint32_t source;  // of the device concerned; ~0: none
+  const char *what; // the structure, descriptor or register, in words: "PASID table entry", "PASID-cache invalidation"
+  uint64_t addr, old;
+  uint64_t word[8];
+  const char *text; // LOG; valid during the call
+};
+
+// Writes the note as a sentence without a full stop, with the fields of what was written decoded; returns its length as
+// snprintf does.
+size_t ims_note_text(const struct ims_note *note, char *buf, size_t size);
+
+// ---- The kernel -----------------------------------------------------------------------------------------------------
+
+struct ims_kernel_hooks {
+  void *ctx;
+  void (*observe)(void *ctx, const struct ims_note *note); // NULL: nobody looks
+  // Called between two looks at memory or a register while the driver waits for hardware, so that a timed model can go
+  // on. False: do not wait any longer. NULL: hardware has answered at once or does not answer.
+  bool (*relax)(void *ctx);
+};
+
+struct ims_kernel_config {
+  struct ims_mem *mem;           // not owned
+  uint64_t pool_base, pool_size; // host physical memory that the kernel may allocate from; must be there
+  uint8_t dialect;               // enum ims_dialect
+  uint8_t iommu_h;               // enum ims_iommu_h
+  uint8_t cpu_levels;            // of process page tables: 4, 5
+  bool legacy;                   // drive units in legacy mode even where they offer scalable mode
+  uint32_t pasid_quota;          // module parameter pasid_quota
+  uint32_t dma_entry_limit;      // module parameter dma_entry_limit
+  uint32_t wait_limit;           // looks at memory before the driver gives up waiting
+  struct ims_kernel_hooks hooks;
+};
+
+// vsva-v7, 4 levels, quota 1000, 65535 mappings; memory and pool are the caller's to fill in.
+void ims_kernel_config_default(struct ims_kernel_config *c);
+
+// NOMEM, INVAL, BUS (the pool's memory is absent).
+int ims_kernel_new(struct ims_kernel **out, const struct ims_kernel_config *config);
+
+// Closes all files, ends all processes, turns translation off in all units, releases everything. NULL is fine. The
+// units' struct ims_iommu must still be there, or ims_kernel_forget_units() have been called.
+void ims_kernel_free(struct ims_kernel *k);
+void ims_kernel_forget_units(struct ims_kernel *k);
+
+// Writes the module parameter pasid_quota: 0 in v1, where every allocation reads it anew; -EACCES in the later dialects
+// (mode 0444).
+int ims_kernel_set_pasid_quota(struct ims_kernel *k, uint32_t quota);
+
+// The interrupt controller's side of an IOMMU: give it to struct ims_iommu_bus as `message` with ctx = the kernel, or
+// call it from there. The interrupt is only noted. Handlers run in ims_kernel_interrupts(), and before the kernel
+// returns from any call below that may have raised one. True: something was handled.
+void ims_kernel_message(void *kernel, uint64_t addr, uint32_t data);
+bool ims_kernel_interrupts(struct ims_kernel *k);
+
+struct ims_kernel_counters {
+  uint64_t descriptors, waits, mmio_writes, entries_written; // of the drivers of all units
+  uint64_t faults, page_requests, page_responses, queue_errors;
+};
+void ims_kernel_counters(const struct ims_kernel *k, struct ims_kernel_counters *out);
+
+// One entry of the kernel's log of DMA faults, as the handler read it from the fault recording register.
+struct ims_kernel_fault {
+  uint16_t unit, source;
+  uint8_t type; // bits T1 T2: 0 write, 1 page request, 2 read, 3 atomic
+  uint8_t at;   // 0 untranslated, 1 translation request, 2 translated
+  bool has_pasid, exec, priv;
+  uint16_t reason;
+  uint32_t pasid;
+  uint64_t addr;    // page
+  uint64_t word[2]; // the record
+};
+uint64_t ims_kernel_faults(const struct ims_kernel *k); // how many since the start; the newest 4096 can be read
+bool ims_kernel_fault(const struct ims_kernel *k, uint64_t index, struct ims_kernel_fault *out);
+
+// ---- IOMMUs and devices ---------------------------------------------------------------------------------------------
+
+// Finds the unit's capabilities, allocates root table, invalidation queue and page request queue, programs the registers
+// and turns translation on (VT-d rev 4.1: 10.5, 6.5.2, 7.7.1). *index: what the other functions call it.
+// `unit` is not owned and must outlive the kernel. UNSUP: no queued invalidation, or no page-table width in common with
+// this driver; NOSPACE: the pool is used up; IO: a register did not follow.
+int ims_kernel_add_unit(struct ims_kernel *k, const char *name, struct ims_iommu *unit, unsigned *index);
+bool ims_kernel_unit_scalable(const struct ims_kernel *k, unsigned index);
+uint64_t ims_kernel_unit_root(const struct ims_kernel *k, unsigned index); // hpa of its root table
+
+struct ims_device_config {
+  uint16_t source;    // requester id
+  uint16_t unit;      // index
+  uint32_t group;     // IOMMU group: its file is /dev/vfio/GROUP
+  uint8_t pasid_bits; // of the PASID capability; 0 = none
+  bool ats, pri;
+  uint8_t ats_qdep; // invalidation queue depth, 0 = 32
+  uint16_t pfsid;   // physical function, for device-TLB invalidations with DIT
+  bool not_pci;     // a platform device; type1 binds refuse it
+};
+// EXIST: the unit has a device with this source id; INVAL.
+int ims_kernel_add_device(struct ims_kernel *k, const struct ims_device_config *config, struct ims_device **out);
+struct ims_device *ims_kernel_device(const struct ims_kernel *k, unsigned unit, uint16_t source); // NULL: none
+const struct ims_device_config *ims_device_config(const struct ims_device *d);
+// Where the device's PASID directory lies; 0: none yet.
+uint64_t ims_device_pasid_dir(const struct ims_device *d);
+
+// ---- Processes ------------------------------------------------------------------------------------------------------
+
+int ims_process_new(struct ims_kernel *k, struct ims_process **out);
+
+// Exit: SVA bindings are cut off as facts on mm exit say (entry cleared, FPD left set, no drain), files are closed, pages
+// given back. The object stays until the last SVA binding is released; do not use it for anything else.
+void ims_process_exit(struct ims_process *p);
+
+enum { IMS_PROT_READ = 1, IMS_PROT_WRITE = 2, IMS_PROT_EXEC = 4 };
+enum {
+  IMS_MMAP_POPULATE = 1, // pages now; else at their first use, or at a device's page request
+  IMS_MMAP_2M = 2,       // pages of 2 MB and 1 GB: va and size must be multiples
+  IMS_MMAP_1G = 4,
+  IMS_MMAP_FIXED = 8, // va is taken as it is; -EEXIST where something is mapped
+};
+// Anonymous memory. va 0 without FIXED: the kernel chooses. -EINVAL, -ENOMEM, -EEXIST.
+int ims_mmap(struct ims_process *p, uint64_t va, uint64_t size, unsigned prot, unsigned flags, uint64_t *out);
+// Pages that are pinned stay allocated until they are unpinned. Devices bound to the process are told (section 2 of the
+// facts: P_IOTLB and device TLB). -EINVAL; holes are no error.
+int ims_munmap(struct ims_process *p, uint64_t va, uint64_t size);
+int ims_mprotect(struct ims_process *p, uint64_t va, uint64_t size, unsigned prot); // -ENOMEM: a hole
+
+// A program's own accesses, page faults served. -EFAULT; then part may have been copied.
+int ims_process_read(struct ims_process *p, uint64_t va, void *buf, size_t len);
+int ims_process_write(struct ims_process *p, uint64_t va, const void *buf, size_t len);
+// hpa behind a va, without a page fault. NOENT.
+int ims_process_translate(struct ims_process *p, uint64_t va, uint64_t *hpa);
+uint64_t ims_process_pgd(const struct ims_process *p);   // hpa of the top table
+uint32_t ims_process_pasid(const struct ims_process *p); // of SVA; 0: none yet
+
+// How the kernel reaches the memory that a process names in ioctls. False: a bad pointer (EFAULT). Functions must bear
+// any address and length. Without them: the simulated address space of the process.
+struct ims_user {
+  void *ctx;
+  bool (*read)(void *ctx, void *dst, uint64_t src, size_t len);
+  bool (*write)(void *ctx, uint64_t dst, const void *src, size_t len);
+};
+void ims_process_set_user(struct ims_process *p, const struct ims_user *user); // NULL: back to the simulated one
+
+// ---- Virtual machines -----------------------------------------------------------------------------------------------
+
+int ims_vm_new(struct ims_process *vmm, struct ims_vm **out);
+// Guest memory [gpa, gpa+size) is [va, va+size) of the VMM. OVERLAP, INVAL.
+int ims_vm_add_slot(struct ims_vm *vm, uint64_t gpa, uint64_t va, uint64_t size);
+// The guest's own accesses to its physical memory. BUS: no slot, or not mapped in the VMM.
+int ims_vm_read(struct ims_vm *vm, uint64_t gpa, void *buf, size_t len);
+int ims_vm_write(struct ims_vm *vm, uint64_t gpa, const void *buf, size_t len);
+int ims_vm_translate(struct ims_vm *vm, uint64_t gpa, uint64_t *hpa); // BUS
+// Memory for guest page tables: the guest's allocator hands out pages of [gpa, gpa+size). INVAL: set already.
+int ims_vm_set_pool(struct ims_vm *vm, uint64_t gpa, uint64_t size);
+int ims_vm_alloc(struct ims_vm *vm, unsigned log2size, uint64_t *gpa); // zeroed. NOSPACE, BUS
+void ims_vm_free_page(struct ims_vm *vm, uint64_t gpa, unsigned log2size);
+// Tables whose addresses are gpa, for the builders of pgtable/build.h. Valid as long as the VM.
+struct ims_pgt_mem ims_vm_pgt_mem(struct ims_vm *vm);
+
+// ---- Files ----------------------------------------------------------------------------------------------------------
+
+// "/dev/vfio/vfio" or "/dev/vfio/N". Returns the file's number in the process (>= 3) and sets *out, or -ENOENT,
+// -EBUSY (the group is open), -EMFILE, -ENOMEM.
+int ims_open(struct ims_process *p, const char *path, struct ims_file **out);
+// Always 0. The file is gone afterwards; a container lives on until its groups have left it.
+int ims_close(struct ims_file *f);
+// Returns >= 0 or -errno. Which words are known, and what they mean, depends on file and dialect.
+long ims_ioctl(struct ims_file *f, uint32_t cmd, uint64_t arg);
+struct ims_file *ims_process_file(const struct ims_process *p, int fd); // NULL: no such file
+int ims_file_fd(const struct ims_file *f);
+// Gives the file another number, as a shim does whose numbers are somebody else's. -EBADF: negative, -EEXIST: in use.
+int ims_file_set_fd(struct ims_file *f, int fd);
+
+// Page requests of devices bound through the container, as struct iommu_fault of 64 bytes. The series left open how a
+// VMM receives them; here it reads them from the container. Returns 64, or 0 when there is none; -EINVAL: not a container.
+long ims_container_read_fault(struct ims_file *f, struct ims_iommu_fault_page_request *out);
+// Answers one: arg points to struct iommu_page_response in the layout in force. 0; -EFAULT; -EINVAL: malformed, or no
+// such request is waiting.
+long ims_container_page_response(struct ims_file *f, uint64_t arg);
+
+// ---- SVA: binding a process to a device (iommu_sva_bind_device) -----------------------------------------------------
+
+// 0 and *out, or -ENODEV (no group, unit without SVA), -EINVAL (no PASID or ATS; PRI off), -ENOSPC, -EOVERFLOW, -EBUSY,
+// -ENOMEM. Binding the same pair again counts a reference and gives the same object.
+int ims_sva_bind(struct ims_device *d, struct ims_process *p, struct ims_sva **out);
+void ims_sva_unbind(struct ims_sva *s); // drops a reference; the last one tears the entry down
+uint32_t ims_sva_pasid(const struct ims_sva *s);
+
+// Whether the device's page requests are on; devices with PRI start with it on.
+void ims_device_enable_pri(struct ims_device *d, bool on);
+void ims_device_enable_ats(struct ims_device *d, bool on);
+
+#ifdef __cplusplus
+}
+#endif
