@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: Apache-2.0
+// The body of the walk, written once as a coroutine (C only; include it where a loop with hooks is wanted).
+//
+// With hooks == NULL each question returns to the caller and the next call goes on behind it: `state` names the place.
+// With constant hooks and state == 0 the compiler drops every re-entry and keeps the walk in registers. Local variables
+// do not live across a question.
+#pragma once
+
+#include "pgtable/walk.h"
+#include <stddef.h>
+
+#define IMS_INLINE static inline __attribute__((always_inline, unused))
+
+// How a loop that has memory and caches at hand answers by itself; the results are those of struct ims_answer.
+struct ims_walk_hooks {
+  bool (*read64)(void *ctx, uint64_t hpa, uint64_t *value);
+  bool (*update64)(void *ctx, uint64_t hpa, uint64_t old, uint64_t desired, uint64_t *seen);
+  bool (*probe)(void *ctx, unsigned cache, const struct ims_tag *tag, struct ims_tlb_value *value);
+  void (*fill)(void *ctx, unsigned cache, const struct ims_tag *tag, const struct ims_tlb_value *value);
+};
+
+// Told by a part of the walk to the whole: a compare-and-swap was lost, begin again. Never leaves this file.
+enum { IMS_WALK_AGAIN = IMS_STEP_FAULT + 1 };
+
+// Returns the question to the caller and goes on behind it at the next call. `n` is unique within its switch.
+#define IMS_ASK(state_, n, kind)                                                                                       \
+  do {                                                                                                                 \
+    (state_) = (n);                                                                                                    \
+    return (kind);                                                                                                     \
+  case (n):;                                                                                                           \
+  } while (0)
+
+// The four questions. `describe` fills port->step; it runs only where somebody is there to read it.
+#define IMS_READ64(state_, n, describe, hpa_, var)                                                                     \
+  do {                                                                                                                 \
+    port->refs++;                                                                                                      \
+    if (h) {                                                                                                           \
+      port->answer.ok = h->read64(ctx, (hpa_), &(var));                                                                \
+    } else {                                                                                                           \
+      describe;                                                                                                        \
+      IMS_ASK(state_, n, IMS_STEP_READ);                                                                               \
+      (var) = port->answer.data[0];                                                                                    \
+    }                                                                                                                  \
+  } while (0)
+
+#define IMS_UPDATE64(state_, n, describe, hpa_, old_, desired_)                                                        \
+  do {                                                                                                                 \
+    if (h) {                                                                                                           \
+      port->step.old = (old_);                                                                                         \
+      port->step.desired = (desired_);                                                                                 \
+      port->answer.ok = h->update64(ctx, (hpa_), port->step.old, port->step.desired, &port->answer.data[0]);           \
+    } else {                                                                                                           \
+      describe;                                                                                                        \
+      port->step.old = (old_);                                                                                         \
+      port->step.desired = (desired_);                                                                                 \
+      IMS_ASK(state_, n, IMS_STEP_UPDATE);                                                                             \
+    }                                                                                                                  \
+  } while (0)
+
+#define IMS_PROBE_TLB(state_, n, describe, cache_, addr_, id_)                                                         \
+  do {                                                                                                                 \
+    if (h) {                                                                                                           \
+      struct ims_tag tag_ = {(addr_), (id_)};                                                                          \
+      port->answer.hit = h->probe(ctx, (cache_), &tag_, &port->answer.value);                                          \
+    } else {                                                                                                           \
+      describe;                                                                                                        \
+      port->step.cache = (uint8_t)(cache_);                                                                            \
+      port->step.tag = (struct ims_tag){(addr_), (id_)};                                                               \
+      IMS_ASK(state_, n, IMS_STEP_PROBE);                                                                              \
+    }                                                                                                                  \
+  } while (0)
+
+#define IMS_FILL_TLB(state_, n, describe, cache_, addr_, id_, ...)                                                     \
+  do {                                                                                                                 \
+    struct ims_tag tag_ = {(addr_), (id_)};                                                                            \
+    struct ims_tlb_value value_ = {__VA_ARGS__};                                                                       \
+    if (h) {                                                                                                           \
+      h->fill(ctx, (cache_), &tag_, &value_);                                                                          \
+    } else {                                                                                                           \
+      describe;                                                                                                        \
+      port->step.cache = (uint8_t)(cache_);                                                                            \
+      port->step.tag = tag_;                                                                                           \
+      port->step.value = value_;                                                                                       \
+      IMS_ASK(state_, n, IMS_STEP_FILL);                                                                               \
+    }                                                                                                                  \
+  } while (0)
+
+IMS_INLINE void ims_walk_describe1(struct ims_walk *w, struct ims_port *port) {
+  port->step = (struct ims_step){.what = IMS_STRUCT_S1_TABLE,
+                                 .level = w->level,
+                                 .len = 8,
+                                 .hpa = w->entry_hpa,
+                                 .gpa = w->entry_gpa,
+                                 .addr = w->in};
+}
+
+IMS_INLINE void ims_walk_describe2(struct ims_walk *w, struct ims_port *port) {
+  port->step = (struct ims_step){.what = IMS_STRUCT_S2_TABLE,
+                                 .level = w->st2.level,
+                                 .for_what = w->level ? IMS_STRUCT_S1_TABLE : IMS_STRUCT_DATA,
+                                 .for_level = w->level,
+                                 .len = 8,
+                                 .hpa = w->st2.entry_hpa,
+                                 .gpa = w->st2.entry_hpa,
+                                 .addr = w->st2.in};
+}
+
+IMS_INLINE int ims_walk_fail(struct ims_walk *w, unsigned stage, unsigned cause, unsigned during) {
+  bool s2 = stage == 2;
+  w->fault = (struct ims_walk_fault){
+      .cause = (uint8_t)cause,
+      .stage = (uint8_t)stage,
+      .level = s2 ? w->st2.level : w->level,
+      .top = s2 ? w->st2.level == w->s2.levels : w->level == w->s1.levels,
+      .during = (uint8_t)during,
+      .s1_level = s2 ? w->level : 0,
+      .addr = s2 ? w->st2.in : w->in,
+  };
+  return IMS_STEP_FAULT;
+}
+
+IMS_INLINE int ims_walk_lost(struct ims_walk *w, unsigned stage, unsigned during) {
+  if (++w->retries <= IMS_WALK_RETRIES)
+    return IMS_WALK_AGAIN;
+  return ims_walk_fail(w, stage, IMS_WALK_AD_FAILED, during);
+}
+
+IMS_INLINE unsigned ims_walk_denied(enum ims_deny d) {
+  switch (d) {
+  case IMS_DENY_USER: return IMS_WALK_USER;
+  case IMS_DENY_EXEC: return IMS_WALK_EXEC;
+  case IMS_DENY_WRITE: return IMS_WALK_WRITE;
+  case IMS_DENY_READ: return IMS_WALK_READ;
+  case IMS_DENY_ALL: return IMS_WALK_NOT_PRESENT;
+  default: return IMS_WALK_OK;
+  }
+}
+
+IMS_INLINE bool ims_walk_denies_output(const struct ims_walk *w, uint64_t out) {
+  return out - w->deny_base < w->deny_size;
+}
+
+// What a request needs of the second stage. A translation request asks for what is there: only a write that would be
+// granted counts, since it sets the dirty bit.
+IMS_INLINE unsigned ims_walk_need2(unsigned need, unsigned perm) {
+  if (need & IMS_ACC_QUERY)
+    need &= perm & IMS_PERM_W ? ~(unsigned)(IMS_ACC_R | IMS_ACC_X) : ~(unsigned)(IMS_ACC_R | IMS_ACC_X | IMS_ACC_W);
+  return need;
+}
+
+#define IMS_LEVEL_BIT(cache_l2, level) ((w->caches >> ((cache_l2) + (level)-2u)) & 1u)
+
+// The second stage: st2.in, st2.need -> st2.out, perm, shift, dirty. `during` says on whose behalf. `fresh` demands a
+// walk although the nested TLB may know the page (its rights did not suffice, or the leaf's place is needed).
+IMS_INLINE int ims_walk_stage2(struct ims_walk *w, struct ims_port *port, const struct ims_walk_hooks *h, void *ctx,
+                               unsigned during) {
+  struct ims_walk_stage2 *t = &w->st2;
+  const struct ims_pgt *p = &w->s2;
+
+  switch (t->state) {
+  case 0:
+    t->level = 0;
+    if (!ims_pgt_in_range(p, t->in))
+      return ims_walk_fail(w, 2, IMS_WALK_RANGE, during);
+
+    // Nested TLB: the whole second stage of this page. A hit that lacks a right or the dirty bit walks again.
+    if ((w->caches >> IMS_CACHE_NESTED & 1) && !t->fresh) {
+      IMS_PROBE_TLB(t->state, 1, ims_walk_describe2(w, port), IMS_CACHE_NESTED, t->in, w->id2);
+      const struct ims_tlb_value *v = &port->answer.value;
+      unsigned need = ims_walk_need2(t->need, port->answer.hit ? v->perm2 : 0);
+      if (port->answer.hit && ims_ss_judge(p, v->perm2, need) == IMS_DENY_NOTHING &&
+          ((v->flags & IMS_TLB_S2_DIRTY) || !(need & IMS_ACC_W))) {
+        t->perm = v->perm2;
+        t->shift = v->shift;
+        t->dirty = v->flags & IMS_TLB_S2_DIRTY;
+        t->located = false;
+        t->out = v->addr | (t->in & ((1ull << v->shift) - 1));
+        if (during == IMS_FOR_PAGE) {
+          w->flags |= v->flags & IMS_TLB_SNOOP;
+          if (ims_walk_denies_output(w, t->out))
+            return ims_walk_fail(w, 2, IMS_WALK_OUTPUT, during);
+        }
+        return IMS_STEP_DONE;
+      }
+    }
+
+    // Paging-structure caches, the one nearest to the leaf first.
+    t->table = p->root;
+    t->perm = IMS_PERM_ALL;
+    for (t->level = w->caches >> IMS_CACHE_S2_L2 & 15 ? 2 : p->levels + 1u; t->level <= p->levels; t->level++) {
+      if (!IMS_LEVEL_BIT(IMS_CACHE_S2_L2, t->level))
+        continue;
+      IMS_PROBE_TLB(t->state, 2, ims_walk_describe2(w, port), IMS_CACHE_S2_L2 + t->level - 2u,
+                    ims_tag_addr(t->in, ims_pgt_shift(p->fmt, t->level)), w->id2);
+      if (port->answer.hit) {
+        t->table = port->answer.value.addr;
+        t->perm = port->answer.value.perm2;
+        break;
+      }
+    }
+
+    for (t->level--;; t->level--) {
+      t->entry_hpa = ims_pgt_entry_addr(p, t->level, t->table, t->in);
+      IMS_READ64(t->state, 3, ims_walk_describe2(w, port), t->entry_hpa, t->entry);
+      if (!port->answer.ok)
+        return ims_walk_fail(w, 2, IMS_WALK_ACCESS, during);
+      enum ims_pte_kind kind = ims_pgt_decode(p, t->level, t->entry);
+      if (kind == IMS_PTE_EMPTY)
+        return ims_walk_fail(w, 2, IMS_WALK_NOT_PRESENT, during);
+      if (kind == IMS_PTE_RESERVED)
+        return ims_walk_fail(w, 2, IMS_WALK_RESERVED, during);
+      // A missing right in a table entry does not stop the walk; it is judged at the leaf (3.7).
+      t->perm &= (uint8_t)ims_pgt_perm(p, t->entry);
+      if (kind == IMS_PTE_LEAF)
+        break;
+      if (p->a_bits & ~t->entry) {
+        if (p->flags & IMS_PGT_NOSNOOP)
+          return ims_walk_fail(w, 2, IMS_WALK_AD_NOSNOOP, during);
+        IMS_UPDATE64(t->state, 4, ims_walk_describe2(w, port), t->entry_hpa, t->entry, t->entry | p->a_bits);
+        if (!port->answer.ok)
+          return ims_walk_fail(w, 2, IMS_WALK_AD_FAILED, during);
+        if (port->answer.data[0] != t->entry)
+          return ims_walk_lost(w, 2, during);
+      }
+      t->table = ims_pgt_addr(p, t->entry);
+      if (IMS_LEVEL_BIT(IMS_CACHE_S2_L2, t->level))
+        IMS_FILL_TLB(t->state, 5, ims_walk_describe2(w, port), IMS_CACHE_S2_L2 + t->level - 2u,
+                     ims_tag_addr(t->in, ims_pgt_shift(p->fmt, t->level)), w->id2, .addr = t->table,
+                     .perm1 = IMS_PERM_ALL, .perm2 = t->perm);
+    }
+
+    // The leaf: rights, the result, then accessed and dirty together.
+    t->shift = (uint8_t)ims_pgt_shift(p->fmt, t->level);
+    t->out = ims_pgt_page(p, t->level, t->entry) | (t->in & ((1ull << t->shift) - 1));
+    t->need = (uint8_t)ims_walk_need2(t->need, t->perm);
+    enum ims_deny deny = ims_ss_judge(p, t->perm, t->need);
+    if (deny != IMS_DENY_NOTHING)
+      return ims_walk_fail(w, 2, ims_walk_denied(deny), during);
+    if (during == IMS_FOR_PAGE && ims_walk_denies_output(w, t->out))
+      return ims_walk_fail(w, 2, IMS_WALK_OUTPUT, during);
+    uint64_t set = (p->a_bits | (t->need & IMS_ACC_W ? p->d_bit : 0u)) & ~t->entry;
+    if (set) {
+      if (p->flags & IMS_PGT_NOSNOOP)
+        return ims_walk_fail(w, 2, IMS_WALK_AD_NOSNOOP, during);
+      IMS_UPDATE64(t->state, 6, ims_walk_describe2(w, port), t->entry_hpa, t->entry, t->entry | set);
+      if (!port->answer.ok)
+        return ims_walk_fail(w, 2, IMS_WALK_AD_FAILED, during);
+      if (port->answer.data[0] != t->entry)
+        return ims_walk_lost(w, 2, during);
+      t->entry = port->step.desired;
+    }
+    t->dirty = (t->entry & p->d_bit) == p->d_bit;
+    t->located = true;
+    if (during == IMS_FOR_PAGE && (t->entry & IMS_SS_SNP))
+      w->flags |= IMS_TLB_SNOOP;
+    if (w->caches >> IMS_CACHE_NESTED & 1)
+      IMS_FILL_TLB(t->state, 7, ims_walk_describe2(w, port), IMS_CACHE_NESTED, ims_tag_addr(t->in, t->shift), w->id2,
+                   .addr = t->out >> t->shift << t->shift, .shift = t->shift, .perm1 = IMS_PERM_ALL, .perm2 = t->perm,
+                   .flags = (uint8_t)((t->dirty ? IMS_TLB_S2_DIRTY : 0) | (t->entry & IMS_SS_SNP ? IMS_TLB_SNOOP : 0)));
+  }
+  return IMS_STEP_DONE;
+}
+
+// Runs the second stage within the walk: passes its questions and faults on, goes `again` when it lost a race.
+#define IMS_STAGE2(n, in_, need_, fresh_, during_)                                                                     \
+  do {                                                                                                                 \
+    w->st2.in = (in_);                                                                                                 \
+    w->st2.need = (uint8_t)(need_);                                                                                    \
+    w->st2.fresh = (fresh_);                                                                                           \
+    w->st2.state = 0;                                                                                                  \
+    w->state = (n);                                                                                                    \
+    __attribute__((fallthrough));                                                                                      \
+  case (n):;                                                                                                           \
+    int kind_ = ims_walk_stage2(w, port, h, ctx, (during_));                                                           \
+    if (kind_ == IMS_WALK_AGAIN)                                                                                       \
+      goto again;                                                                                                      \
+    if (kind_ != IMS_STEP_DONE)                                                                                        \
+      return (enum ims_step_kind)kind_;                                                                                \
+  } while (0)
+
+// Sets bits (w->set) in the first-stage entry just read. Nested: that is a write to a guest page, so the second stage must
+// permit it and, with its own dirty bits on, record it (VT-d 3.8); a plain read of the table records nothing.
+IMS_INLINE int ims_walk_update1(struct ims_walk *w, struct ims_port *port, const struct ims_walk_hooks *h, void *ctx) {
+  struct ims_walk_stage2 *t = &w->st2;
+  int kind;
+
+  switch (w->update_state) {
+  case 0:
+    if (w->s1.flags & IMS_PGT_NOSNOOP)
+      return ims_walk_fail(w, 1, IMS_WALK_AD_NOSNOOP, IMS_FOR_UPDATE);
+    if (w->s2.fmt && w->table_cached) {
+      // The pointer came from a paging-structure cache with its HPA: the guest address is not known here.
+      if (!(w->table_perm2 & IMS_PERM_W) || !(w->table_flags & IMS_TLB_S2_DIRTY)) {
+        w->no_psc = true;
+        return IMS_WALK_AGAIN;
+      }
+    } else if (w->s2.fmt && t->located) {
+      if (!(t->perm & IMS_PERM_W))
+        return ims_walk_fail(w, 2, IMS_WALK_WRITE, IMS_FOR_UPDATE);
+      if (!t->dirty) {
+        if (w->s2.flags & IMS_PGT_NOSNOOP)
+          return ims_walk_fail(w, 2, IMS_WALK_AD_NOSNOOP, IMS_FOR_UPDATE);
+        IMS_UPDATE64(w->update_state, 1, ims_walk_describe2(w, port), t->entry_hpa, t->entry, t->entry | w->s2.d_bit);
+        if (!port->answer.ok)
+          return ims_walk_fail(w, 2, IMS_WALK_AD_FAILED, IMS_FOR_UPDATE);
+        if (port->answer.data[0] != t->entry)
+          return ims_walk_lost(w, 2, IMS_FOR_UPDATE);
+        t->entry |= w->s2.d_bit;
+        t->dirty = true;
+      }
+    } else if (w->s2.fmt && (!(t->perm & IMS_PERM_W) || !t->dirty)) {
+      // Known from the nested TLB only, and not enough: walk the second stage for this write.
+      t->need = IMS_ACC_R | IMS_ACC_W;
+      t->fresh = true;
+      t->state = 0;
+      w->update_state = 2;
+      __attribute__((fallthrough));
+    case 2:
+      kind = ims_walk_stage2(w, port, h, ctx, IMS_FOR_UPDATE);
+      if (kind != IMS_STEP_DONE)
+        return kind;
+      if (t->out != w->entry_hpa)
+        return ims_walk_lost(w, 2, IMS_FOR_UPDATE);
+    }
+    IMS_UPDATE64(w->update_state, 3, ims_walk_describe1(w, port), w->entry_hpa, w->entry, w->entry | w->set);
+    if (!port->answer.ok)
+      return ims_walk_fail(w, 1, IMS_WALK_AD_FAILED, IMS_FOR_UPDATE);
+    if (port->answer.data[0] != w->entry)
+      return ims_walk_lost(w, 1, IMS_FOR_UPDATE);
+    w->entry |= w->set;
+  }
+  return IMS_STEP_DONE;
+}
+
+#define IMS_UPDATE1(n, bits_)                                                                                          \
+  do {                                                                                                                 \
+    w->set = (uint16_t)(bits_);                                                                                        \
+    w->update_state = 0;                                                                                               \
+    w->state = (n);                                                                                                    \
+    __attribute__((fallthrough));                                                                                      \
+  case (n):;                                                                                                           \
+    int kind_ = ims_walk_update1(w, port, h, ctx);                                                                     \
+    if (kind_ == IMS_WALK_AGAIN)                                                                                       \
+      goto again;                                                                                                      \
+    if (kind_ != IMS_STEP_DONE)                                                                                        \
+      return (enum ims_step_kind)kind_;                                                                                \
+  } while (0)
+
+IMS_INLINE enum ims_step_kind ims_walk_advance(struct ims_walk *w, struct ims_port *port,
+                                               const struct ims_walk_hooks *h, void *ctx) {
+  const struct ims_pgt *p = &w->s1;
+
+  switch (w->state) {
+  again:
+  case 0:
+    w->flags = 0;
+    w->level = 0;
+    w->perm1 = w->perm2 = IMS_PERM_ALL;
+    w->out = w->in;
+    w->shift = 63;
+    if (!p->fmt) {
+      w->flags = IMS_TLB_S1_DIRTY;
+      goto output;
+    }
+
+    // 1. The input address: canonical.
+    if (!ims_pgt_in_range(p, w->in))
+      return (enum ims_step_kind)ims_walk_fail(w, 1, IMS_WALK_RANGE, IMS_FOR_PAGE);
+
+    // 2. Paging-structure caches, the one nearest to the leaf first.
+    w->table = p->root;
+    w->table_cached = false;
+    w->table_known = true;
+    w->entry_hpa = w->entry_gpa = 0;
+    for (w->level = w->caches >> IMS_CACHE_S1_L2 & 15 && !w->no_psc ? 2 : p->levels + 1u; w->level <= p->levels;
+         w->level++) {
+      if (!IMS_LEVEL_BIT(IMS_CACHE_S1_L2, w->level))
+        continue;
+      IMS_PROBE_TLB(w->state, 1, ims_walk_describe1(w, port), IMS_CACHE_S1_L2 + w->level - 2u,
+                    ims_tag_addr(w->in, ims_pgt_shift(p->fmt, w->level)), w->id1);
+      if (port->answer.hit) {
+        w->table = port->answer.value.addr;
+        w->perm1 = port->answer.value.perm1;
+        w->table_perm2 = port->answer.value.perm2;
+        w->table_flags = port->answer.value.flags;
+        w->table_cached = w->table_flags & IMS_TLB_HPA;
+        break;
+      }
+    }
+
+    for (w->level--;; w->level--) {
+      // 3. Where the entry lies: a GPA under a second stage, to be translated with the right to read.
+      w->entry_gpa = w->entry_hpa = ims_pgt_entry_addr(p, w->level, w->table, w->in);
+      if (w->s2.fmt && !w->table_cached) {
+        IMS_STAGE2(2, w->entry_gpa, IMS_ACC_R, false, IMS_FOR_TABLE);
+        w->entry_hpa = w->st2.out;
+      }
+      if (!w->table_known && IMS_LEVEL_BIT(IMS_CACHE_S1_L2, w->level + 1u)) {
+        bool hpa = !w->s2.fmt || !w->psc_gpa;
+        IMS_FILL_TLB(w->state, 3, ims_walk_describe1(w, port), IMS_CACHE_S1_L2 + w->level - 1u,
+                     ims_tag_addr(w->in, ims_pgt_shift(p->fmt, w->level + 1u)), w->id1,
+                     .addr = hpa ? w->entry_hpa >> p->fmt->page_shift << p->fmt->page_shift : w->table,
+                     .perm1 = w->perm1, .perm2 = w->s2.fmt ? w->st2.perm : IMS_PERM_ALL,
+                     .flags = (uint8_t)((hpa ? IMS_TLB_HPA : 0) | (w->st2.dirty ? IMS_TLB_S2_DIRTY : 0)));
+      }
+
+      // 4. The entry.
+      IMS_READ64(w->state, 4, ims_walk_describe1(w, port), w->entry_hpa, w->entry);
+      if (!port->answer.ok)
+        return (enum ims_step_kind)ims_walk_fail(w, 1, IMS_WALK_ACCESS, IMS_FOR_TABLE);
+      enum ims_pte_kind kind = ims_pgt_decode(p, w->level, w->entry);
+      if (kind == IMS_PTE_EMPTY)
+        return (enum ims_step_kind)ims_walk_fail(w, 1, IMS_WALK_NOT_PRESENT, IMS_FOR_TABLE);
+      if (kind == IMS_PTE_RESERVED)
+        return (enum ims_step_kind)ims_walk_fail(w, 1, IMS_WALK_RESERVED, IMS_FOR_TABLE);
+      w->perm1 &= (uint8_t)ims_pgt_perm(p, w->entry);
+      if (kind == IMS_PTE_LEAF)
+        break;
+      if (p->a_bits & ~w->entry)
+        IMS_UPDATE1(5, p->a_bits & ~w->entry);
+      w->table = ims_pgt_addr(p, w->entry);
+      w->table_cached = false;
+      w->table_known = false;
+    }
+
+    // 5. The leaf: rights over all levels, then accessed and dirty in one update.
+    w->shift = (uint8_t)ims_pgt_shift(p->fmt, w->level);
+    w->out = ims_pgt_page(p, w->level, w->entry) | (w->in & ((1ull << w->shift) - 1));
+    if (w->access & IMS_ACC_QUERY) {
+      // A translation request takes the rights that are there; only U/S can refuse it whole.
+      unsigned base = w->access & ~(unsigned)(IMS_ACC_W | IMS_ACC_X);
+      if (ims_fs_judge(p, w->perm1, base) != IMS_DENY_NOTHING)
+        return (enum ims_step_kind)ims_walk_fail(w, 1, IMS_WALK_USER, IMS_FOR_PAGE);
+      if (ims_fs_judge(p, w->perm1, base | IMS_ACC_W) != IMS_DENY_NOTHING)
+        w->access &= (uint8_t)~IMS_ACC_W;
+    } else {
+      enum ims_deny deny = ims_fs_judge(p, w->perm1, w->access);
+      if (deny != IMS_DENY_NOTHING)
+        return (enum ims_step_kind)ims_walk_fail(w, 1, ims_walk_denied(deny), IMS_FOR_PAGE);
+    }
+    if ((p->a_bits | (w->access & IMS_ACC_W ? p->d_bit : 0u)) & ~w->entry)
+      IMS_UPDATE1(6, (p->a_bits | (w->access & IMS_ACC_W ? p->d_bit : 0u)) & ~w->entry);
+    if ((w->entry & p->d_bit) == p->d_bit)
+      w->flags |= IMS_TLB_S1_DIRTY;
+
+  output:
+    // 6. The result, through the second stage with the rights of the request itself.
+    w->level = 0;
+    if (w->s2.fmt) {
+      IMS_STAGE2(7, w->out, w->access, false, IMS_FOR_PAGE);
+      w->out = w->st2.out;
+      w->perm2 = w->st2.perm;
+      if (w->st2.shift < w->shift)
+        w->shift = w->st2.shift;
+    } else if (ims_walk_denies_output(w, w->out)) {
+      return (enum ims_step_kind)ims_walk_fail(w, 1, IMS_WALK_OUTPUT, IMS_FOR_PAGE);
+    }
+    if (!w->s2.fmt || w->st2.dirty)
+      w->flags |= IMS_TLB_S2_DIRTY;
+  }
+  return IMS_STEP_DONE;
+}
