@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "iommu/cache.h"
+#include <stdlib.h>
+#include <string.h>
+
+int ims_cache_init(struct ims_cache *c, const struct ims_cache_config *config) {
+  *c = (struct ims_cache){.replacement = config->replacement, .sized = config->sized, .random = config->seed | 1};
+  if (!config->entries)
+    return IMS_ERR_OK;
+  if (!config->value_size)
+    return IMS_ERR_INVAL;
+  uint32_t ways = config->ways && config->ways < config->entries ? config->ways : config->entries;
+  uint32_t sets = 1, log = 0;
+  while ((uint64_t)sets * ways < config->entries) {
+    sets <<= 1;
+    log++;
+  }
+  c->ways = ways;
+  c->sets = sets;
+  c->set_shift = 64 - log;
+  c->entries = sets * ways;
+  c->value_size = config->value_size;
+  c->tag = calloc(c->entries, sizeof *c->tag);
+  c->aux = calloc(c->entries, sizeof *c->aux);
+  c->stamp = calloc(c->entries, sizeof *c->stamp);
+  c->value = calloc(c->entries, c->value_size);
+  if (c->tag && c->aux && c->stamp && c->value)
+    return IMS_ERR_OK;
+  ims_cache_fini(c);
+  return IMS_ERR_NOMEM;
+}
+
+void ims_cache_fini(struct ims_cache *c) {
+  free(c->tag);
+  free(c->aux);
+  free(c->stamp);
+  free(c->value);
+  *c = (struct ims_cache){0};
+}
+
+// Tree-PLRU: the inner nodes of a binary tree over the ways lie as bits in the stamp of the set's first way; each bit
+// points away from what was used last.
+void ims_cache_touch_plru(struct ims_cache *c, uint32_t way) {
+  uint32_t base = way / c->ways * c->ways, w = way - base;
+  uint64_t bits = c->stamp[base];
+  for (uint32_t lo = 0, n = c->ways, node = 1; n > 1 && node<64; n = n> 1 ? n : 1) {
+    uint32_t half = (n + 1) / 2;
+    if (w < lo + half) {
+      bits |= 1ull << node;
+      node = 2 * node;
+      n = half;
+    } else {
+      bits &= ~(1ull << node);
+      node = 2 * node + 1;
+      lo += half;
+      n -= half;
+    }
+  }
+  c->stamp[base] = bits;
+}
+
+static uint32_t plru_victim(const struct ims_cache *c, uint32_t base) {
+  uint64_t bits = c->stamp[base];
+  uint32_t lo = 0, n = c->ways;
+  for (uint32_t node = 1; n > 1;) {
+    uint32_t half = (n + 1) / 2;
+    if (node < 64 && (bits >> node & 1)) {
+      node = 2 * node + 1;
+      lo += half;
+      n -= half;
+    } else {
+      node = 2 * node;
+      n = half;
+    }
+  }
+  return base + lo;
+}
+
+static uint64_t next_random(struct ims_cache *c) { // xorshift64
+  c->random ^= c->random << 13;
+  c->random ^= c->random >> 7;
+  c->random ^= c->random << 17;
+  return c->random;
+}
+
+static uint32_t victim(struct ims_cache *c, uint32_t base) {
+  if (c->replacement == IMS_REPLACE_RANDOM)
+    return base + (uint32_t)(next_random(c) % c->ways);
+  if (c->replacement == IMS_REPLACE_PLRU)
+    return plru_victim(c, base);
+  uint32_t oldest = base;
+  for (uint32_t i = base + 1; i < base + c->ways; i++)
+    if (c->stamp[i] < c->stamp[oldest])
+      oldest = i;
+  return oldest;
+}
+
+static void drop(struct ims_cache *c, uint32_t way) {
+  if (c->sized) {
+    unsigned reach = c->tag[way].addr & 63;
+    if (--c->reach_count[reach] == 0)
+      c->reaches &= ~(1ull << reach);
+  }
+  c->tag[way] = (struct ims_tag){0, 0};
+}
+
+void ims_cache_fill(struct ims_cache *c, const struct ims_tag *tag, uint64_t aux, const void *value) {
+  if (!c->entries)
+    return;
+  uint32_t base = ims_cache_set(c, tag->addr, tag->id) * c->ways;
+  int64_t way = ims_cache_find(c, tag->addr, tag->id);
+  for (uint32_t i = base; way < 0 && i < base + c->ways; i++)
+    if (!c->tag[i].id)
+      way = i;
+  if (way < 0) {
+    way = victim(c, base);
+    c->count.evictions++;
+  }
+  if (c->tag[way].id)
+    drop(c, (uint32_t)way);
+  c->tag[way] = *tag;
+  c->aux[way] = aux;
+  memcpy(c->value + (size_t)way * c->value_size, value, c->value_size);
+  c->count.fills++;
+  if (c->sized) {
+    unsigned reach = tag->addr & 63;
+    c->reach_count[reach]++;
+    c->reaches |= 1ull << reach;
+  }
+  if (c->replacement == IMS_REPLACE_PLRU)
+    ims_cache_touch_plru(c, (uint32_t)way);
+  else
+    c->stamp[way] = ++c->clock;
+}
+
+static bool matches(const struct ims_cache *c, uint32_t way, const struct ims_cache_match *m) {
+  const struct ims_tag *t = &c->tag[way];
+  if (!t->id || (t->id & m->id_mask) != m->id || (c->aux[way] & m->aux_mask) != m->aux)
+    return false;
+  if (m->any_addr)
+    return true;
+  unsigned reach = t->addr & 63;
+  uint64_t first = t->addr >> reach << reach, last = first | ((1ull << reach) - 1);
+  return first <= m->last && last >= m->first;
+}
+
+// A small range with a complete id names its sets; everything else looks at each item.
+enum { DIRECT_PAGES = 16 };
+
+static uint32_t invalidate_direct(struct ims_cache *c, const struct ims_cache_match *m) {
+  uint32_t gone = 0;
+  for (uint64_t left = c->reaches; left; left &= left - 1) {
+    unsigned reach = (unsigned)__builtin_ctzll(left);
+    for (uint64_t page = m->first >> reach; page <= m->last >> reach; page++) {
+      int64_t way = ims_cache_find(c, page << reach | reach, m->id);
+      if (way >= 0 && matches(c, (uint32_t)way, m)) {
+        drop(c, (uint32_t)way);
+        gone++;
+      }
+    }
+  }
+  return gone;
+}
+
+uint32_t ims_cache_invalidate(struct ims_cache *c, const struct ims_cache_match *m) {
+  uint32_t gone = 0;
+  c->epoch++;
+  if (!c->entries)
+    return 0;
+  if (c->sized && !m->any_addr && m->id_mask == ~0ull && (m->last - m->first) >> 12 < DIRECT_PAGES) {
+    gone = invalidate_direct(c, m);
+  } else {
+    for (uint32_t way = 0; way < c->entries; way++) {
+      if (!matches(c, way, m))
+        continue;
+      drop(c, way);
+      gone++;
+    }
+  }
+  c->count.invalidated += gone;
+  return gone;
+}
+
+void ims_cache_each(const struct ims_cache *c,
+                    bool (*visit)(void *ctx, const struct ims_tag *tag, uint64_t aux, const void *value), void *ctx) {
+  for (uint32_t way = 0; way < c->entries; way++)
+    if (c->tag[way].id && !visit(ctx, &c->tag[way], c->aux[way], c->value + (size_t)way * c->value_size))
+      return;
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one cache of the hardware: set-associative, with a replacement policy, of items of one size.
+//
+// An item has a tag, compared at look-up; an `aux` word, which only invalidations look at (the domain of a context entry
+// found by its source id); and a value of `value_size` bytes. In a *sized* cache (IOTLB, nested TLB) the tag's address
+// carries its own reach, and a look-up by plain address tries each reach that is present. 0 entries: the cache is absent.
+#pragma once
+
+#include "mem/error.h"
+#include "pgtable/step.h"
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// Tag ids of translations: domain (DID, VMID), PASID or ASID, kind of translation, and source id where it takes part.
+enum ims_tag_kind { IMS_TAG_S1 = 1, IMS_TAG_S2 = 2, IMS_TAG_NESTED = 3, IMS_TAG_PASSTHROUGH = 4 };
+#define IMS_TAG_ID(domain, pasid, kind) ((uint64_t)(domain) | (uint64_t)(pasid) << 16 | (uint64_t)(kind) << 36)
+#define IMS_TAG_DOMAIN_MASK             0xffffull
+#define IMS_TAG_PASID_MASK              (0xfffffull << 16)
+#define IMS_TAG_KIND_MASK               (0xfull << 36)
+
+enum ims_replacement { IMS_REPLACE_LRU, IMS_REPLACE_PLRU, IMS_REPLACE_FIFO, IMS_REPLACE_RANDOM };
+
+struct ims_cache_config {
+  uint32_t entries;    // rounded up to ways times a power of two; 0: no cache
+  uint32_t ways;       // 0: fully associative
+  uint32_t value_size; // bytes
+  bool sized;
+  enum ims_replacement replacement;
+  uint64_t seed; // of random replacement
+};
+
+struct ims_cache_counters {
+  uint64_t lookups, hits, fills, evictions, invalidated;
+};
+
+struct ims_cache {
+  uint32_t entries, ways, sets, value_size;
+  uint32_t set_shift; // 64 - log2(sets)
+  enum ims_replacement replacement;
+  bool sized;
+  uint64_t reaches;         // sized: bit n = items that cover 2^n bytes are present
+  uint32_t reach_count[64]; // how many
+  struct ims_tag *tag;      // [sets][ways]; id == 0 marks a free way
+  uint64_t *aux, *stamp;
+  uint8_t *value;
+  uint64_t clock, random, epoch; // epoch: counts invalidations, so that a fill under way can see that it came too late
+  struct ims_cache_counters count;
+};
+
+// NOMEM, INVAL. A cache of 0 entries allocates nothing and answers every look-up with a miss that is not counted.
+int ims_cache_init(struct ims_cache *c, const struct ims_cache_config *config);
+void ims_cache_fini(struct ims_cache *c);
+
+static inline uint32_t ims_cache_set(const struct ims_cache *c, uint64_t addr, uint64_t id) {
+  uint64_t mixed = (addr >> 6 ^ (addr & 63) << 40 ^ id * 0x9e3779b97f4a7c15ull) * 0xff51afd7ed558ccdull;
+  return c->set_shift >= 64 ? 0 : (uint32_t)(mixed >> c->set_shift);
+}
+
+// The way that holds exactly this tag, as an index into tag[], or -1. No counting, no ageing.
+static inline int64_t ims_cache_find(const struct ims_cache *c, uint64_t addr, uint64_t id) {
+  uint32_t base = ims_cache_set(c, addr, id) * c->ways;
+  for (uint32_t i = base; i < base + c->ways; i++)
+    if (c->tag[i].addr == addr && c->tag[i].id == id)
+      return i;
+  return -1;
+}
+
+void ims_cache_touch_plru(struct ims_cache *c, uint32_t way);
+
+static inline void *ims_cache_hit(struct ims_cache *c, uint32_t way) {
+  c->count.hits++;
+  if (c->replacement == IMS_REPLACE_LRU)
+    c->stamp[way] = ++c->clock;
+  else if (c->replacement == IMS_REPLACE_PLRU)
+    ims_cache_touch_plru(c, way);
+  return c->value + (size_t)way * c->value_size;
+}
+
+// The value under this tag, or NULL; valid until the next fill or invalidation. In a sized cache tag->addr is a plain
+// address, and the smallest reach that covers it wins.
+static inline void *ims_cache_lookup(struct ims_cache *c, const struct ims_tag *tag) {
+  int64_t way;
+  if (!c->entries)
+    return NULL;
+  c->count.lookups++;
+  if (!c->sized) {
+    way = ims_cache_find(c, tag->addr, tag->id);
+    return way < 0 ? NULL : ims_cache_hit(c, (uint32_t)way);
+  }
+  for (uint64_t left = c->reaches; left; left &= left - 1) {
+    way = ims_cache_find(c, ims_tag_addr(tag->addr, (unsigned)__builtin_ctzll(left)), tag->id);
+    if (way >= 0)
+      return ims_cache_hit(c, (uint32_t)way);
+  }
+  return NULL;
+}
+
+// Puts a copy of the value under the tag, in place of the same tag, a free way, or the victim. tag->id must not be 0.
+void ims_cache_fill(struct ims_cache *c, const struct ims_tag *tag, uint64_t aux, const void *value);
+
+// Which items an invalidation removes: those whose id and aux agree under the masks and, unless `any_addr`, whose reach
+// meets [first, last].
+struct ims_cache_match {
+  uint64_t id, id_mask;
+  uint64_t aux, aux_mask;
+  bool any_addr;
+  uint64_t first, last;
+};
+
+// Returns how many went. Counts one epoch, also when nothing matched.
+uint32_t ims_cache_invalidate(struct ims_cache *c, const struct ims_cache_match *m);
+
+// Calls visit for each item in the order of ways; stops when it returns false. For dumps and tests.
+void ims_cache_each(const struct ims_cache *c,
+                    bool (*visit)(void *ctx, const struct ims_tag *tag, uint64_t aux, const void *value), void *ctx);
+
+#ifdef __cplusplus
+}
+#endif

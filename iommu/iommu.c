@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// What all architectures share of a translation in flight: answering its questions from the unit's own memory and caches.
+#include "iommu/iommu.h"
+
+void ims_xlate_begin(struct ims_xlate *x, struct ims_iommu *u, const struct ims_request *req) {
+  x->iommu = u;
+  x->req = *req;
+  x->port.refs = 0;
+  x->epoch = u->epoch;
+  u->ops->begin(x);
+}
+
+enum ims_step_kind ims_xlate_step(struct ims_xlate *x) { return x->iommu->ops->step(x); }
+
+static bool holds_structures(unsigned cache) { return cache == IMS_CACHE_CONTEXT || cache == IMS_CACHE_PASID; }
+
+void ims_xlate_answer(struct ims_xlate *x, enum ims_step_kind kind) {
+  struct ims_iommu *u = x->iommu;
+  const struct ims_step *s = &x->port.step;
+  struct ims_answer *a = &x->port.answer;
+  void *item;
+
+  switch (kind) {
+  case IMS_STEP_READ:
+    u->count.reads[s->what]++;
+    a->ok = ims_mem_read(u->mem, s->hpa, a->data, s->len) == IMS_ERR_OK;
+    break;
+  case IMS_STEP_UPDATE:
+    u->count.updates++;
+    a->ok = ims_mem_cas64(u->mem, s->hpa, s->old, s->desired, &a->data[0]) == IMS_ERR_OK;
+    break;
+  case IMS_STEP_PROBE:
+    item = ims_cache_lookup(&u->cache[s->cache], &s->tag);
+    a->hit = item != NULL;
+    if (item && holds_structures(s->cache))
+      a->item = item;
+    else if (item)
+      memcpy(&a->value, item, sizeof a->value);
+    break;
+  case IMS_STEP_FILL:
+    // What was read before an invalidation must not come back after it.
+    if (x->epoch == u->epoch)
+      ims_cache_fill(&u->cache[s->cache], &s->tag, s->aux, holds_structures(s->cache) ? s->item : &s->value);
+    break;
+  default: break;
+  }
+}
+
+void ims_xlate_finish(struct ims_xlate *x) { x->iommu->ops->finish(x); }
+
+void ims_translate(struct ims_iommu *u, const struct ims_request *req, struct ims_result *res) {
+  struct ims_xlate x;
+  ims_xlate_begin(&x, u, req);
+  u->ops->run(&x);
+  u->ops->finish(&x);
+  *res = x.res;
+}
+
+void ims_iommu_drop_caches(struct ims_iommu *u) {
+  static const struct ims_cache_match all = {.any_addr = true};
+  u->epoch++;
+  for (unsigned i = 0; i < IMS_CACHE_COUNT; i++)
+    ims_cache_invalidate(&u->cache[i], &all);
+}
+
+bool ims_page_request(struct ims_iommu *u, const struct ims_page_request *r) { return u->ops->page_request(u, r); }
+
+uint64_t ims_iommu_read(struct ims_iommu *u, uint32_t offset, unsigned size) {
+  return (size == 4 || size == 8) && offset % size == 0 ? u->ops->read(u, offset, size) : 0;
+}
+
+void ims_iommu_write(struct ims_iommu *u, uint32_t offset, unsigned size, uint64_t value) {
+  if ((size == 4 || size == 8) && offset % size == 0)
+    u->ops->write(u, offset, size, value);
+}
+
+void ims_iommu_free(struct ims_iommu *u) {
+  if (u)
+    u->ops->free(u);
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+// A unit put together: capabilities from named features, formats and caches from capabilities, power-on, snapshots.
+#include "iommu/vtd/vtd_internal.h"
+#include <stdlib.h>
+
+enum { FRO = IMS_VTD_OFF_FRCD / 16, IRO = IMS_VTD_OFF_IVA / 16 }; // where CAP and ECAP say those registers are
+
+static const struct ims_vtd_option options[] = {
+#define IMS_X(name_, reg, lsb, bits, def_, sentence_)                                                                  \
+  {.name = #name_,                                                                                                     \
+   .sentence = (sentence_),                                                                                            \
+   .offset = offsetof(struct ims_vtd_config, name_),                                                                   \
+   .high = (1u << (bits)) - 1,                                                                                         \
+   .def = (def_),                                                                                                      \
+   .feature = true},
+    IMS_VTD_FEATURES(IMS_X)
+#undef IMS_X
+#define IMS_X(name_, def_, low_, high_, sentence_)                                                                     \
+  {.name = #name_,                                                                                                     \
+   .sentence = (sentence_),                                                                                            \
+   .offset = offsetof(struct ims_vtd_config, name_),                                                                   \
+   .low = (low_),                                                                                                      \
+   .high = (high_),                                                                                                    \
+   .def = (def_)},
+        IMS_VTD_KNOBS(IMS_X)
+#undef IMS_X
+};
+
+const struct ims_vtd_option *ims_vtd_option(unsigned i) {
+  return i < sizeof options / sizeof options[0] ? &options[i] : NULL;
+}
+
+static uint32_t get(const struct ims_vtd_config *c, const struct ims_vtd_option *o) {
+  return *(const uint32_t *)(const void *)((const char *)c + o->offset);
+}
+
+void ims_vtd_config_default(struct ims_vtd_config *c) {
+  for (unsigned i = 0; i < sizeof options / sizeof options[0]; i++)
+    memcpy((char *)c + options[i].offset, &options[i].def, sizeof options[i].def);
+}
+
+enum { FROM_CAP, FROM_ECAP };
+
+void ims_vtd_config_from_caps(struct ims_vtd_config *c, uint64_t cap, uint64_t ecap) {
+#define CAP                                        cap
+#define ECAP                                       ecap
+#define IMS_X(name, reg, lsb, bits, def, sentence) c->name = (uint32_t)((reg) >> (lsb)) & ((1u << (bits)) - 1);
+  IMS_VTD_FEATURES(IMS_X)
+#undef IMS_X
+#undef CAP
+#undef ECAP
+  c->haw = c->mgaw + 1 < 32 ? 32 : c->mgaw + 1 > 52 ? 52 : c->mgaw + 1;
+  c->revision = c->ers ? 3 : 4;
+}
+
+static uint64_t put_together(const struct ims_vtd_config *c, int which) {
+  enum { CAP = FROM_CAP, ECAP = FROM_ECAP };
+  uint64_t value = 0;
+#define IMS_X(name, reg, lsb, bits, def, sentence)                                                                     \
+  if ((reg) == which)                                                                                                  \
+    value |= (uint64_t)c->name << (lsb);
+  IMS_VTD_FEATURES(IMS_X)
+#undef IMS_X
+  return value;
+}
+
+uint64_t ims_vtd_cap(const struct ims_vtd_config *c) { return put_together(c, FROM_CAP) | (uint64_t)FRO << 24; }
+uint64_t ims_vtd_ecap(const struct ims_vtd_config *c) { return put_together(c, FROM_ECAP) | (uint64_t)IRO << 8; }
+
+const char *ims_vtd_config_check(const struct ims_vtd_config *c) {
+  for (unsigned i = 0; i < sizeof options / sizeof options[0]; i++)
+    if (get(c, &options[i]) < options[i].low || get(c, &options[i]) > options[i].high)
+      return options[i].sentence;
+  if (c->nd == 7)
+    return "nd = 7 is reserved";
+  if (c->nfr > 63)
+    return "this model has room for 64 fault recording registers (nfr <= 63)";
+  if (c->smts && (!c->qi || (!c->fsts && !c->ssts)))
+    return "smts needs qi, and fsts or ssts";
+  if (c->nest && (!c->fsts || !c->ssts))
+    return "nest needs fsts and ssts";
+  if (c->prs && !c->dt)
+    return "prs needs dt";
+  if (c->pds && !c->prs)
+    return "pds needs prs";
+  if (c->ir && !c->qi)
+    return "ir needs qi";
+  if (c->ers && c->revision > 3)
+    return "ers belongs to revision 3";
+  return NULL;
+}
+
+static bool present(const struct vtd *v, unsigned r) {
+  switch (r) {
+  case IMS_VTD_PMEN: return v->cfg.plmr || v->cfg.phmr;
+  case IMS_VTD_PLMBASE:
+  case IMS_VTD_PLMLIMIT: return v->cfg.plmr;
+  case IMS_VTD_PHMBASE:
+  case IMS_VTD_PHMLIMIT: return v->cfg.phmr;
+  case IMS_VTD_VCMD:
+  case IMS_VTD_VCRSP:
+  case IMS_VTD_VCCAP: return v->cfg.vcs;
+  case IMS_VTD_IRTA: return v->cfg.ir;
+  default:
+    if (r >= IMS_VTD_IQH && r <= IMS_VTD_IQERCD)
+      return v->cfg.qi;
+    return r < IMS_VTD_PQH || r > IMS_VTD_PEUADDR || v->cfg.prs;
+  }
+}
+
+static void build_registers(struct vtd *v) {
+  for (unsigned r = 0; r < IMS_VTD_REG_COUNT; r++) {
+    const struct ims_vtd_reg_info *info = &ims_vtd_reg_info[r];
+    if (!present(v, r))
+      continue;
+    v->reg[r] = info->reset;
+    for (unsigned b = 0; b < info->bytes; b += 4)
+      v->reg_at[(info->offset + b) / 4] = (uint8_t)(r + 1);
+  }
+  for (unsigned i = 0; i < ims_vtd_field_count; i++) {
+    const struct ims_vtd_field_info *f = &ims_vtd_field_info[i];
+    uint64_t bits = (~0ull >> (63 - f->high)) & (~0ull << f->low);
+    struct vtd_reg_masks *m = &v->mask[f->reg];
+    *(f->access == IMS_VTD_RW    ? &m->rw
+      : f->access == IMS_VTD_W1C ? &m->w1c
+      : f->access == IMS_VTD_CMD ? &m->cmd
+      : f->access == IMS_VTD_WO  ? &m->wo
+                                 : &(uint64_t){0}) |= bits;
+  }
+  v->reg[IMS_VTD_CAP] = ims_vtd_cap(&v->cfg);
+  v->reg[IMS_VTD_ECAP] = ims_vtd_ecap(&v->cfg);
+  v->reg[IMS_VTD_VCCAP] = v->cfg.vcs;
+}
+
+static void build_formats(struct vtd *v) {
+  const struct ims_vtd_config *c = &v->cfg;
+  bool mb2 = c->sslps & 1, gb1 = c->sslps >> 1 & 1;
+  ims_x86_fs_format(&v->fs, c->haw, c->fs1gp, true);
+  ims_x86_fs_format(&v->fs_nxe, c->haw, c->fs1gp, false);
+  ims_x86_fs_format(&v->fs_nested, 52, c->fs1gp, true);
+  ims_x86_fs_format(&v->fs_nested_nxe, 52, c->fs1gp, false);
+  ims_vtd_ss_format(&v->ss, c->haw, mb2, gb1, c->sc, false);
+  ims_vtd_ss_format(&v->ss_exec, c->haw, mb2, gb1, c->sc, true);
+}
+
+static int build_caches(struct vtd *v) {
+  const struct ims_vtd_config *c = &v->cfg;
+  const struct {
+    unsigned first, last;
+    uint32_t entries, ways, value_size;
+    bool sized;
+  } row[] = {
+      {IMS_CACHE_CONTEXT, IMS_CACHE_CONTEXT, c->context_entries, c->context_ways, sizeof(struct vtd_context), false},
+      {IMS_CACHE_PASID, IMS_CACHE_PASID, c->pasid_entries, c->pasid_ways, sizeof(struct vtd_stages), false},
+      {IMS_CACHE_IOTLB, IMS_CACHE_IOTLB, c->iotlb_entries, c->iotlb_ways, sizeof(struct ims_tlb_value), true},
+      {IMS_CACHE_NESTED, IMS_CACHE_NESTED, c->nested_entries, c->nested_ways, sizeof(struct ims_tlb_value), true},
+      {IMS_CACHE_S1_L2, IMS_CACHE_S1_L5, c->s1_psc_entries, c->s1_psc_ways, sizeof(struct ims_tlb_value), false},
+      {IMS_CACHE_S2_L2, IMS_CACHE_S2_L5, c->s2_psc_entries, c->s2_psc_ways, sizeof(struct ims_tlb_value), false},
+  };
+  for (unsigned i = 0; i < sizeof row / sizeof row[0]; i++) {
+    for (unsigned id = row[i].first; id <= row[i].last; id++) {
+      struct ims_cache_config cc = {.entries = row[i].entries,
+                                    .ways = row[i].ways,
+                                    .value_size = row[i].value_size,
+                                    .sized = row[i].sized,
+                                    .replacement = (enum ims_replacement)c->replacement,
+                                    .seed = 0x9e3779b97f4a7c15ull + id};
+      int err = ims_cache_init(&v->base.cache[id], &cc);
+      if (err)
+        return err;
+      if (row[i].entries)
+        v->base.caches |= 1u << id;
+    }
+  }
+  return IMS_ERR_OK;
+}
+
+static void vtd_free(struct ims_iommu *u) {
+  struct vtd *v = vtd_of(u);
+  for (unsigned i = 0; i < IMS_CACHE_COUNT; i++)
+    ims_cache_fini(&u->cache[i]);
+  ims_pasid_space_fini(&v->vcmd_pasids);
+  free(v->frcd);
+  free(v);
+}
+
+static const struct ims_iommu_ops ops = {
+    .arch = "vtd",
+    .begin = vtd_begin,
+    .step = vtd_step,
+    .run = vtd_run,
+    .finish = vtd_finish,
+    .page_request = vtd_page_request,
+    .read = vtd_mmio_read,
+    .write = vtd_mmio_write,
+    .free = vtd_free,
+};
+
+int ims_vtd_new(struct ims_iommu **out, const struct ims_vtd_config *config, struct ims_mem *mem,
+                const struct ims_iommu_bus *bus) {
+  *out = NULL;
+  if (ims_vtd_config_check(config))
+    return IMS_ERR_INVAL;
+  struct vtd *v = calloc(1, sizeof *v);
+  if (!v)
+    return IMS_ERR_NOMEM;
+  v->base.ops = &ops;
+  v->base.mem = mem;
+  v->base.bus = bus ? *bus : (struct ims_iommu_bus){0};
+  v->cfg = *config;
+  v->frcd = calloc(config->nfr + 1, sizeof *v->frcd);
+  build_registers(v);
+  build_formats(v);
+  int err = v->frcd ? build_caches(v) : IMS_ERR_NOMEM;
+  if (!err && config->vcs) {
+    err = ims_pasid_space_init(&v->vcmd_pasids, config->pss + 1 < 20 ? config->pss + 1 : 20);
+    ims_pasid_set_default_quota(&v->vcmd_pasids, UINT32_MAX);
+  }
+  if (err) {
+    vtd_free(&v->base);
+    return err;
+  }
+  *out = &v->base;
+  return IMS_ERR_OK;
+}
+
+int ims_vtd_restore(struct ims_iommu *u, const char *name, uint64_t value) {
+  struct vtd *v = vtd_of(u);
+  for (unsigned r = 0; r < IMS_VTD_REG_COUNT; r++) {
+    if (strcmp(name, ims_vtd_reg_info[r].name) || r == IMS_VTD_CAP || r == IMS_VTD_ECAP)
+      continue;
+    if (ims_vtd_reg_info[r].bytes == 4 && value >> 32)
+      return IMS_ERR_RANGE;
+    v->reg[r] = value;
+    return IMS_ERR_OK;
+  }
+  return IMS_ERR_NOENT;
+}
+
+void ims_vtd_restored(struct ims_iommu *u) {
+  struct vtd *v = vtd_of(u);
+  v->root = v->reg[IMS_VTD_RTADDR] & IMS_VTD_BITS(RTADDR_RTA);
+  v->ttm = (uint8_t)IMS_VTD_GET(v->reg[IMS_VTD_RTADDR], RTADDR_TTM);
+  ims_iommu_drop_caches(u);
+}
+
+uint64_t ims_vtd_peek(const struct ims_iommu *u, enum ims_vtd_reg reg) { return ((const struct vtd *)u)->reg[reg]; }
+
+const struct ims_vtd_config *ims_vtd_config_of(const struct ims_iommu *u) { return &((const struct vtd *)u)->cfg; }

@@ -1,0 +1,509 @@
+// SPDX-License-Identifier: Apache-2.0
+// One request through a VT-d unit: VT-d rev 4.1, 3.4 to 3.8 and 3.14, step by step in their order. The numbers in the
+// comments are those of docs/vtd.md, "the order of checks".
+#include "iommu/vtd/vtd_internal.h"
+#include "pasid/vtd.h"
+#include "pgtable/walk_impl.h"
+
+// Answers for the untimed run: the walk's, and those for structures.
+struct vtd_hooks {
+  struct ims_walk_hooks walk;
+  bool (*read)(void *ctx, uint64_t hpa, uint64_t *data, unsigned len);
+  const void *(*probe)(void *ctx, unsigned cache, const struct ims_tag *tag);
+  void (*fill)(void *ctx, unsigned cache, const struct ims_tag *tag, uint64_t aux, const void *item);
+};
+
+static enum ims_step_kind fail(struct ims_xlate *x, unsigned reason) {
+  struct vtd_flight *f = vtd_flight_of(x);
+  const struct ims_vtd_fault_info *info = ims_vtd_fault_info(reason);
+  x->res.status = IMS_STATUS_FAULT;
+  x->res.fault = (uint16_t)reason;
+  x->res.completion = x->req.type == IMS_TRANSLATION_REQUEST ? info->ats : (uint8_t)IMS_CPL_UR;
+  x->res.recorded = !(info->qualified && f->fpd) && x->res.completion != IMS_CPL_R0;
+  x->res.record_words = 2;
+  vtd_fault_words(x->res.record, &x->req, reason);
+  return IMS_STEP_FAULT;
+}
+
+static enum ims_step_kind blocked(struct ims_xlate *x) {
+  x->res.status = IMS_STATUS_ABORT;
+  x->res.completion = IMS_CPL_UR;
+  return IMS_STEP_DONE;
+}
+
+static enum ims_step_kind pass(struct ims_xlate *x, unsigned status, unsigned rights, unsigned shift) {
+  x->res.status = (uint8_t)status;
+  x->res.completion = IMS_CPL_SUCCESS;
+  x->res.output = x->req.iova;
+  x->res.rights = (uint8_t)rights;
+  x->res.shift = (uint8_t)shift;
+  return IMS_STEP_DONE;
+}
+
+static bool in_interrupt_range(uint64_t addr) { return addr - VTD_INT_BASE < VTD_INT_SIZE; }
+
+// VT-d 11.4.16: DMA must not reach the protected regions, whether translated or not.
+static bool is_protected(const struct vtd *v, uint64_t hpa) {
+  if (!(v->reg[IMS_VTD_PMEN] & IMS_VTD_BITS(PMEN_EPM)))
+    return false;
+  bool low = v->cfg.plmr && hpa >= v->reg[IMS_VTD_PLMBASE] && hpa <= (v->reg[IMS_VTD_PLMLIMIT] | 0xfffff);
+  bool high = v->cfg.phmr && hpa >= v->reg[IMS_VTD_PHMBASE] && hpa <= (v->reg[IMS_VTD_PHMLIMIT] | 0xfffff);
+  return low || high;
+}
+
+// The walk's cause in the words of chapter 7. Legacy mode knows fewer.
+static unsigned reason_of(const struct ims_xlate *x, bool scalable) {
+  const struct ims_walk_fault *w = &x->res.walk;
+  bool table = w->during != IMS_FOR_PAGE;
+  if (w->stage == 1) {
+    switch (w->cause) {
+    case IMS_WALK_RANGE: return IMS_VTD_FR_SGN_1;
+    case IMS_WALK_ACCESS: return w->top ? IMS_VTD_FR_SFS_4 : IMS_VTD_FR_SFS_1;
+    case IMS_WALK_NOT_PRESENT: return IMS_VTD_FR_SFS_2;
+    case IMS_WALK_RESERVED: return IMS_VTD_FR_SFS_3;
+    case IMS_WALK_USER: return IMS_VTD_FR_SGN_2;
+    case IMS_WALK_EXEC: return IMS_VTD_FR_SGN_3;
+    case IMS_WALK_WRITE: return IMS_VTD_FR_SGN_6;
+    case IMS_WALK_AD_NOSNOOP: return IMS_VTD_FR_SFS_9;
+    case IMS_WALK_AD_FAILED: return IMS_VTD_FR_SFS_10;
+    default: return IMS_VTD_FR_SGN_8;
+    }
+  }
+  bool write = x->req.access & IMS_ACC_W;
+  switch (w->cause) {
+  case IMS_WALK_RANGE: return !scalable ? IMS_VTD_FR_LGN_1 : table ? IMS_VTD_FR_SFS_5 : IMS_VTD_FR_SGN_5;
+  case IMS_WALK_ACCESS:
+    if (!scalable)
+      return w->top ? IMS_VTD_FR_LCT_4 : IMS_VTD_FR_LSS_1;
+    return w->top ? IMS_VTD_FR_SSS_4 : IMS_VTD_FR_SSS_1;
+  case IMS_WALK_NOT_PRESENT: return scalable ? IMS_VTD_FR_SSS_2 : write ? IMS_VTD_FR_LGN_2 : IMS_VTD_FR_LGN_3;
+  case IMS_WALK_RESERVED: return scalable ? IMS_VTD_FR_SSS_3 : IMS_VTD_FR_LSS_2;
+  case IMS_WALK_EXEC: return IMS_VTD_FR_SGN_3;
+  case IMS_WALK_WRITE: return !scalable ? IMS_VTD_FR_LGN_2 : table ? IMS_VTD_FR_SFS_8 : IMS_VTD_FR_SGN_6;
+  case IMS_WALK_READ:
+    if (!scalable)
+      return IMS_VTD_FR_LGN_3;
+    if (!table)
+      return IMS_VTD_FR_SGN_7;
+    return w->s1_level == x->walk.s1.levels ? IMS_VTD_FR_SFS_6 : IMS_VTD_FR_SFS_7;
+  case IMS_WALK_AD_NOSNOOP: return IMS_VTD_FR_SSS_5;
+  case IMS_WALK_AD_FAILED: return IMS_VTD_FR_SSS_6;
+  default: return scalable ? IMS_VTD_FR_SGN_8 : IMS_VTD_FR_LGN_4;
+  }
+}
+
+static void describe(struct ims_xlate *x, unsigned what, unsigned len) {
+  struct vtd_flight *f = vtd_flight_of(x);
+  x->port.step =
+      (struct ims_step){.what = (uint8_t)what, .len = (uint8_t)len, .hpa = f->at, .gpa = f->at, .addr = x->req.iova};
+}
+
+// Reads a structure at f->at. Beyond the host address width there is nothing to read: the structure's access error.
+#define READ_STRUCT(n, what, len_)                                                                                     \
+  do {                                                                                                                 \
+    if (f->at >> v->cfg.haw) {                                                                                         \
+      port->answer.ok = false;                                                                                         \
+    } else {                                                                                                           \
+      port->refs++;                                                                                                    \
+      if (now) {                                                                                                       \
+        port->answer.ok = now->read(ctx, f->at, port->answer.data, (len_));                                            \
+      } else {                                                                                                         \
+        describe(x, (what), (len_));                                                                                   \
+        IMS_ASK(f->state, n, IMS_STEP_READ);                                                                           \
+      }                                                                                                                \
+    }                                                                                                                  \
+  } while (0)
+
+// Looks a structure up; `var` points into the cache (at once) or to a copy in `room` (when answered from outside).
+#define PROBE_STRUCT(n, what, cache_, addr_, var, room)                                                                \
+  do {                                                                                                                 \
+    (var) = NULL;                                                                                                      \
+    if (v->base.caches >> (cache_)&1) {                                                                                \
+      if (now) {                                                                                                       \
+        struct ims_tag tag_ = {(addr_), 1};                                                                            \
+        (var) = now->probe(ctx, (cache_), &tag_);                                                                      \
+      } else {                                                                                                         \
+        describe(x, (what), 0);                                                                                        \
+        port->step.cache = (cache_);                                                                                   \
+        port->step.tag = (struct ims_tag){(addr_), 1};                                                                 \
+        IMS_ASK(f->state, n, IMS_STEP_PROBE);                                                                          \
+        if (port->answer.hit) {                                                                                        \
+          memcpy(&(room), port->answer.item, sizeof(room));                                                            \
+          (var) = &(room);                                                                                             \
+        }                                                                                                              \
+      }                                                                                                                \
+    }                                                                                                                  \
+  } while (0)
+
+#define FILL_STRUCT(n, what, cache_, addr_, aux_, room)                                                                \
+  do {                                                                                                                 \
+    if (v->base.caches >> (cache_)&1) {                                                                                \
+      if (now) {                                                                                                       \
+        struct ims_tag tag_ = {(addr_), 1};                                                                            \
+        now->fill(ctx, (cache_), &tag_, (aux_), &(room));                                                              \
+      } else {                                                                                                         \
+        describe(x, (what), 0);                                                                                        \
+        port->step.cache = (cache_);                                                                                   \
+        port->step.tag = (struct ims_tag){(addr_), 1};                                                                 \
+        port->step.aux = (aux_);                                                                                       \
+        port->step.item = &(room);                                                                                     \
+        IMS_ASK(f->state, n, IMS_STEP_FILL);                                                                           \
+      }                                                                                                                \
+    }                                                                                                                  \
+  } while (0)
+
+#define CONTEXT_KEY ((uint64_t)(x->req.source & 0xffff))
+#define PASID_KEY   ((uint64_t)(x->req.source & 0xffff) << 20 | f->pasid)
+
+// Does a cached translation serve this request? If a right is missing or a dirty bit is still to be set, the tables decide
+// (VT-d 3.6.2, 3.7.2 allow either).
+IMS_INLINE bool iotlb_serves(const struct ims_xlate *x, const struct vtd_flight *f, const struct vtd_stages *s,
+                             const struct ims_tlb_value *t) {
+  unsigned access = f->access;
+  bool dirty = (t->flags & (IMS_TLB_S1_DIRTY | IMS_TLB_S2_DIRTY)) == (IMS_TLB_S1_DIRTY | IMS_TLB_S2_DIRTY);
+  if ((access & IMS_ACC_W) && !dirty)
+    return false;
+  if (access & IMS_ACC_QUERY) {
+    unsigned rights = ims_walk_rights(&s->s1, &s->s2, t->perm1, t->perm2, access & IMS_ACC_PRIV);
+    return rights & IMS_PERM_R && (!(access & IMS_ACC_W) || (rights & IMS_PERM_W));
+  }
+  (void)x;
+  return (!s->s1.fmt || ims_fs_judge(&s->s1, t->perm1, access) == IMS_DENY_NOTHING) &&
+         (!s->s2.fmt || ims_ss_judge(&s->s2, t->perm2, access) == IMS_DENY_NOTHING);
+}
+
+// What a cached entry that does not serve is answered with when rights are judged from the cache.
+static unsigned iotlb_denies(const struct vtd_flight *f, const struct vtd_stages *s, const struct ims_tlb_value *t) {
+  enum ims_deny d = s->s1.fmt ? ims_fs_judge(&s->s1, t->perm1, f->access) : IMS_DENY_NOTHING;
+  if (d == IMS_DENY_NOTHING && s->s2.fmt)
+    d = ims_ss_judge(&s->s2, t->perm2, f->access);
+  switch (d) {
+  case IMS_DENY_NOTHING: return 0;
+  case IMS_DENY_USER: return IMS_VTD_FR_SGN_2;
+  case IMS_DENY_EXEC: return IMS_VTD_FR_SGN_3;
+  case IMS_DENY_WRITE: return f->scalable ? IMS_VTD_FR_SGN_6 : IMS_VTD_FR_LGN_2;
+  default: return f->scalable ? IMS_VTD_FR_SGN_7 : IMS_VTD_FR_LGN_3;
+  }
+}
+
+IMS_INLINE enum ims_step_kind translated(struct ims_xlate *x, struct vtd *v, const struct vtd_stages *s, uint64_t out,
+                                         unsigned shift, unsigned perm1, unsigned perm2, unsigned flags) {
+  struct vtd_flight *f = vtd_flight_of(x);
+  if (__builtin_expect(v->reg[IMS_VTD_PMEN] != 0, 0) && is_protected(v, out))
+    return blocked(x);
+  x->res.status = IMS_STATUS_OK;
+  x->res.completion = IMS_CPL_SUCCESS;
+  x->res.output = out;
+  x->res.shift = (uint8_t)shift;
+  x->res.snoop = s->snoop || (flags & IMS_TLB_SNOOP);
+  x->res.rights = (uint8_t)ims_walk_rights(&s->s1, &s->s2, perm1, perm2, f->access & IMS_ACC_PRIV);
+  if ((f->access & IMS_ACC_QUERY) && !(f->access & IMS_ACC_W))
+    x->res.rights &= (uint8_t)~IMS_PERM_W; // not asked for, so no dirty bit was set
+  return IMS_STEP_DONE;
+}
+
+IMS_INLINE enum ims_step_kind advance(struct ims_xlate *x, const struct vtd_hooks *now, void *ctx) {
+  const struct ims_walk_hooks *h = now ? &now->walk : NULL;
+  struct vtd *v = vtd_of(x->iommu);
+  struct vtd_flight *f = vtd_flight_of(x);
+  struct ims_port *port = &x->port;
+  unsigned reason;
+
+  switch (f->state) {
+  case 0:
+    // 1. Translation off: requests pass, translation requests do not.
+    if (__builtin_expect(!(v->reg[IMS_VTD_GSTS] & IMS_VTD_BITS(GSTS_TES)), 0)) {
+      if (x->req.type == IMS_TRANSLATION_REQUEST || x->req.type == IMS_PAGE_REQUEST || is_protected(v, x->req.iova))
+        return blocked(x);
+      return pass(x, IMS_STATUS_BYPASS, IMS_PERM_R | IMS_PERM_W | IMS_PERM_X, 12);
+    }
+
+    // 2. The interrupt range on input (3.14): without PASID it is no DMA address.
+    if (__builtin_expect(in_interrupt_range(x->req.iova), 0) && !x->req.has_pasid) {
+      if (x->req.type == IMS_TRANSLATION_REQUEST) {
+        x->res.untranslated_only = true;
+        return pass(x, IMS_STATUS_OK, IMS_PERM_W, 20);
+      }
+      if (x->req.type == IMS_UNTRANSLATED) {
+        if (x->req.access & IMS_ACC_R)
+          return fail(x, IMS_VTD_FR_IRT_9);
+        return pass(x, IMS_STATUS_BYPASS, IMS_PERM_W, 20); // an interrupt message
+      }
+    }
+
+    // 3. The mode (9.1).
+    f->scalable = v->ttm == VTD_TTM_SCALABLE;
+    if (__builtin_expect(v->ttm != VTD_TTM_SCALABLE, 0)) {
+      if (v->ttm == VTD_TTM_ABORT && v->cfg.adms)
+        return blocked(x);
+      if (v->ttm != VTD_TTM_LEGACY)
+        return fail(x, IMS_VTD_FR_RTA_1);
+      if (x->req.type == IMS_PAGE_REQUEST)
+        return fail(x, IMS_VTD_FR_RTA_3);
+      if (x->req.has_pasid)
+        return fail(x, IMS_VTD_FR_RTA_2);
+    } else if (!v->cfg.smts) {
+      return fail(x, IMS_VTD_FR_RTA_1);
+    }
+
+    // 4. The context entry, by way of the root entry.
+    PROBE_STRUCT(1, IMS_STRUCT_CONTEXT_ENTRY, IMS_CACHE_CONTEXT, CONTEXT_KEY, f->context, f->context_room);
+    if (!f->context) {
+      f->at = v->root + (x->req.source >> 8 & 255) * 16;
+      READ_STRUCT(2, IMS_STRUCT_ROOT_ENTRY, 16);
+      if (!port->answer.ok)
+        return fail(x, f->scalable ? IMS_VTD_FR_SRT_1 : IMS_VTD_FR_LRT_1);
+      unsigned devfn = x->req.source & 255;
+      reason = vtd_decode_root(v, f->scalable, port->answer.data, devfn, &f->at);
+      if (reason)
+        return fail(x, reason);
+      f->at += f->scalable ? (devfn & 127) * 32 : devfn * 16;
+      READ_STRUCT(3, IMS_STRUCT_CONTEXT_ENTRY, f->scalable ? 32 : 16);
+      if (!port->answer.ok)
+        return fail(x, f->scalable ? IMS_VTD_FR_SCT_1 : IMS_VTD_FR_LCT_1);
+      struct vtd_context *c = &f->context_room;
+      reason = f->scalable ? vtd_decode_context(v, port->answer.data, c)
+                           : vtd_decode_legacy_context(v, port->answer.data, x->req.type, c);
+      f->fpd |= c->fpd;
+      c->fault = (uint8_t)reason;
+      // A request kind that TT blocks is no property of the entry. With CM=1 what faults may be cached too (6.1).
+      if (reason && (!v->cfg.cm || reason == IMS_VTD_FR_LCT_5))
+        return fail(x, reason);
+      f->context = c;
+      FILL_STRUCT(4, IMS_STRUCT_CONTEXT_ENTRY, IMS_CACHE_CONTEXT, CONTEXT_KEY,
+                  CONTEXT_KEY << 16 | f->context->stages.did, f->context_room);
+    }
+    f->fpd |= f->context->fpd;
+    if (__builtin_expect(f->context->fault != 0, 0))
+      return fail(x, f->context->fault);
+
+    // 5. The kind of request.
+    if (__builtin_expect(x->req.type != IMS_UNTRANSLATED, 0)) {
+      if (x->req.type == IMS_PAGE_REQUEST && !f->context->pre)
+        return fail(x, IMS_VTD_FR_SCT_8);
+      if (x->req.type != IMS_PAGE_REQUEST && !f->context->dte)
+        return fail(x, f->scalable ? IMS_VTD_FR_SCT_5 : IMS_VTD_FR_LCT_5);
+      if (x->req.type == IMS_TRANSLATED) {
+        if (x->req.iova >> v->cfg.haw)
+          return fail(x, f->scalable ? IMS_VTD_FR_SGN_4 : IMS_VTD_FR_LGN_1);
+        if (in_interrupt_range(x->req.iova))
+          return fail(x, f->scalable ? IMS_VTD_FR_SGN_8 : IMS_VTD_FR_LGN_4);
+        if (is_protected(v, x->req.iova))
+          return blocked(x);
+        return pass(x, IMS_STATUS_OK, IMS_PERM_R | IMS_PERM_W | IMS_PERM_X, 12);
+      }
+    }
+
+    if (f->scalable) {
+      // 6. The PASID: the request's own, or RID_PASID with the context entry's privilege.
+      if (x->req.has_pasid) {
+        if (!f->context->paside)
+          return fail(x, IMS_VTD_FR_SCT_6);
+        if (x->req.pasid >= f->context->pasid_limit)
+          return fail(x, IMS_VTD_FR_SCT_7);
+        f->pasid = x->req.pasid;
+      } else {
+        f->pasid = f->context->rid_pasid;
+        f->access &= (uint8_t) ~(IMS_ACC_PRIV | IMS_ACC_X);
+        f->access |= f->context->rid_priv ? IMS_ACC_PRIV : 0;
+      }
+      if (x->req.type == IMS_PAGE_REQUEST)
+        return pass(x, IMS_STATUS_OK, 0, 12);
+
+      // 7. The PASID entry, by way of the directory.
+      PROBE_STRUCT(5, IMS_STRUCT_PASID_ENTRY, IMS_CACHE_PASID, PASID_KEY, f->stages, f->stages_room);
+      if (!f->stages) {
+        f->at = f->context->pasid_dir + ims_vtd_pasid_dir_index(f->pasid) * 8ull;
+        READ_STRUCT(6, IMS_STRUCT_PASID_DIR, 8);
+        if (!port->answer.ok)
+          return fail(x, IMS_VTD_FR_SPD_1);
+        uint64_t dir = port->answer.data[0];
+        f->fpd |= dir >> 1 & 1;
+        if (!(dir & 1))
+          return fail(x, IMS_VTD_FR_SPD_2);
+        if ((dir & 0xffc) || (dir >> 12 << 12) >> v->cfg.haw)
+          return fail(x, IMS_VTD_FR_SPD_3);
+        f->at = (dir >> 12 << 12) + ims_vtd_pasid_table_index(f->pasid) * 64ull;
+        READ_STRUCT(7, IMS_STRUCT_PASID_ENTRY, 64);
+        if (!port->answer.ok)
+          return fail(x, IMS_VTD_FR_SPT_1);
+        struct vtd_stages *s = &f->stages_room;
+        reason = vtd_decode_pasid(v, port->answer.data, s);
+        f->fpd |= s->fpd;
+        s->fpd = f->fpd;
+        s->fault = (uint8_t)reason;
+        if (reason && !v->cfg.cm)
+          return fail(x, reason);
+        f->stages = s;
+        FILL_STRUCT(8, IMS_STRUCT_PASID_ENTRY, IMS_CACHE_PASID, PASID_KEY, IMS_TAG_ID(f->stages->did, f->pasid, 0),
+                    f->stages_room);
+      }
+      f->fpd |= f->stages->fpd;
+      if (__builtin_expect(f->stages->fault != 0, 0))
+        return fail(x, f->stages->fault);
+
+      // 8. Privileged and execute requests.
+      if (f->stages->s1.fmt && __builtin_expect(f->access & (IMS_ACC_PRIV | IMS_ACC_X), 0)) {
+        if ((f->access & IMS_ACC_X) && v->cfg.revision < 4 && !f->stages->ere)
+          return fail(x, IMS_VTD_FR_SPT_5);
+        if ((f->access & IMS_ACC_PRIV) && !f->stages->sre)
+          return fail(x, IMS_VTD_FR_SPT_6);
+      }
+    } else {
+      f->stages = &f->context->stages;
+    }
+
+    // 9. Pass-through.
+    if (f->stages->pgtt == VTD_PGTT_PASSTHROUGH) {
+      if (x->req.iova >> v->cfg.haw)
+        return fail(x, f->scalable ? IMS_VTD_FR_SGN_4 : IMS_VTD_FR_LGN_1);
+      if (in_interrupt_range(x->req.iova))
+        return fail(x, f->scalable ? IMS_VTD_FR_SGN_8 : IMS_VTD_FR_LGN_4);
+      x->res.snoop = f->stages->snoop;
+      if (is_protected(v, x->req.iova))
+        return blocked(x);
+      return pass(x, IMS_STATUS_OK, IMS_PERM_R | IMS_PERM_W | IMS_PERM_X, 12);
+    }
+
+    // 10. The IOTLB. Second-stage translations belong to the domain alone, whichever PASID uses them (6.2.4).
+    f->iotlb_id = IMS_TAG_ID(f->stages->did, f->stages->pgtt == VTD_PGTT_SECOND ? 0 : f->pasid, f->stages->pgtt);
+    if (v->base.caches >> IMS_CACHE_IOTLB & 1) {
+      IMS_PROBE_TLB(f->state, 9, describe(x, IMS_STRUCT_DATA, 0), IMS_CACHE_IOTLB, x->req.iova, f->iotlb_id);
+      if (port->answer.hit) {
+        const struct ims_tlb_value *t = &port->answer.value;
+        uint64_t out = t->addr | (x->req.iova & ((1ull << t->shift) - 1));
+        if (iotlb_serves(x, f, f->stages, t)) {
+          if (in_interrupt_range(out))
+            return fail(x, f->scalable ? IMS_VTD_FR_SGN_8 : IMS_VTD_FR_LGN_4);
+          return translated(x, v, f->stages, out, t->shift, t->perm1, t->perm2, t->flags);
+        }
+        if (v->cfg.rights_from_cache && !(f->access & IMS_ACC_QUERY)) {
+          reason = iotlb_denies(f, f->stages, t);
+          if (reason)
+            return fail(x, reason);
+        }
+      }
+    }
+
+    // 11. The walk.
+    x->walk.s1 = f->stages->s1;
+    x->walk.s2 = f->stages->s2;
+    x->walk.in = x->req.iova;
+    x->walk.access = f->access;
+    x->walk.caches = v->base.caches;
+    // A nested TLB entry of a domain without a first stage would be the IOTLB entry once more.
+    if (!x->walk.s1.fmt)
+      x->walk.caches &= ~(1u << IMS_CACHE_NESTED);
+    x->walk.psc_gpa = v->cfg.psc_gpa;
+    x->walk.id1 = f->iotlb_id;
+    x->walk.id2 = IMS_TAG_ID(f->stages->did, 0, IMS_TAG_S2);
+    x->walk.deny_base = VTD_INT_BASE;
+    x->walk.deny_size = VTD_INT_SIZE;
+    ims_walk_begin(&x->walk);
+    f->state = 10;
+    __attribute__((fallthrough));
+  case 10:;
+    enum ims_step_kind kind = ims_walk_advance(&x->walk, port, h, ctx);
+    if (kind == IMS_STEP_FAULT) {
+      x->res.walk = x->walk.fault;
+      return fail(x, reason_of(x, f->scalable));
+    }
+    if (kind != IMS_STEP_DONE)
+      return kind;
+    f->access = (f->access & (uint8_t)~IMS_ACC_W) | (x->walk.access & IMS_ACC_W);
+    if ((f->access & IMS_ACC_QUERY) && !(x->walk.perm2 & IMS_PERM_W))
+      f->access &= (uint8_t)~IMS_ACC_W;
+
+    // 12. The translation is cached, whatever the request was.
+    if (v->base.caches >> IMS_CACHE_IOTLB & 1)
+      IMS_FILL_TLB(f->state, 11, describe(x, IMS_STRUCT_DATA, 0), IMS_CACHE_IOTLB,
+                   ims_tag_addr(x->req.iova, x->walk.shift), f->iotlb_id,
+                   .addr = x->walk.out >> x->walk.shift << x->walk.shift, .shift = x->walk.shift,
+                   .perm1 = x->walk.perm1, .perm2 = x->walk.perm2, .flags = x->walk.flags);
+    return translated(x, v, f->stages, x->walk.out, x->walk.shift, x->walk.perm1, x->walk.perm2, x->walk.flags);
+  }
+  return IMS_STEP_DONE;
+}
+
+void vtd_begin(struct ims_xlate *x) {
+  struct vtd *v = vtd_of(x->iommu);
+  struct vtd_flight *f = vtd_flight_of(x);
+  x->res = (struct ims_result){0};
+  f->state = 0;
+  f->fpd = 0;
+  f->access = x->req.access;
+  if (v->cfg.revision >= 4)
+    f->access &= (uint8_t)~IMS_ACC_X; // rev 4 knows no execute requests: a read
+  if (x->req.type == IMS_TRANSLATION_REQUEST) {
+    f->access |= IMS_ACC_QUERY | IMS_ACC_R | IMS_ACC_W;
+    if (x->req.no_write && v->cfg.nwfs)
+      f->access &= (uint8_t)~IMS_ACC_W;
+  }
+}
+
+enum ims_step_kind vtd_step(struct ims_xlate *x) {
+  enum ims_step_kind kind = advance(x, NULL, NULL);
+  x->res.refs = x->port.refs;
+  return kind;
+}
+
+// The untimed run: the same code, answered in place.
+static bool now_read64(void *ctx, uint64_t hpa, uint64_t *value) {
+  const struct ims_xlate *x = ctx;
+  return ims_mem_load64(x->iommu->mem, hpa, value) == IMS_ERR_OK;
+}
+static bool now_update64(void *ctx, uint64_t hpa, uint64_t old, uint64_t desired, uint64_t *seen) {
+  const struct ims_xlate *x = ctx;
+  x->iommu->count.updates++;
+  return ims_mem_cas64(x->iommu->mem, hpa, old, desired, seen) == IMS_ERR_OK;
+}
+static bool now_probe_tlb(void *ctx, unsigned cache, const struct ims_tag *tag, struct ims_tlb_value *value) {
+  const struct ims_xlate *x = ctx;
+  const struct ims_tlb_value *found = ims_cache_lookup(&x->iommu->cache[cache], tag);
+  if (found)
+    *value = *found;
+  return found;
+}
+static void now_fill_tlb(void *ctx, unsigned cache, const struct ims_tag *tag, const struct ims_tlb_value *value) {
+  const struct ims_xlate *x = ctx;
+  ims_cache_fill(&x->iommu->cache[cache], tag, 0, value);
+}
+static bool now_read(void *ctx, uint64_t hpa, uint64_t *data, unsigned len) {
+  const struct ims_xlate *x = ctx;
+  return ims_mem_read(x->iommu->mem, hpa, data, len) == IMS_ERR_OK;
+}
+static const void *now_probe(void *ctx, unsigned cache, const struct ims_tag *tag) {
+  const struct ims_xlate *x = ctx;
+  return ims_cache_lookup(&x->iommu->cache[cache], tag);
+}
+static void now_fill(void *ctx, unsigned cache, const struct ims_tag *tag, uint64_t aux, const void *item) {
+  const struct ims_xlate *x = ctx;
+  ims_cache_fill(&x->iommu->cache[cache], tag, aux, item);
+}
+
+enum ims_step_kind vtd_run(struct ims_xlate *x) {
+  static const struct vtd_hooks in_place = {
+      .walk = {now_read64, now_update64, now_probe_tlb, now_fill_tlb},
+      .read = now_read,
+      .probe = now_probe,
+      .fill = now_fill,
+  };
+  vtd_flight_of(x)->state = 0;
+  x->walk.state = 0;
+  enum ims_step_kind kind = advance(x, &in_place, x);
+  x->res.refs = x->port.refs;
+  return kind;
+}
+
+void vtd_finish(struct ims_xlate *x) {
+  struct vtd *v = vtd_of(x->iommu);
+  v->base.count.requests++;
+  v->base.count.refs += x->res.refs;
+  if (x->res.status != IMS_STATUS_FAULT)
+    return;
+  v->base.count.faults++;
+  if (!x->res.recorded)
+    return;
+  v->base.count.faults_recorded++;
+  vtd_fault_log(v, x->res.record);
+}
