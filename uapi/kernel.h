@@ -72,6 +72,7 @@ struct ims_kernel_config {
   uint8_t dialect;               // enum ims_dialect
   uint8_t iommu_h;               // enum ims_iommu_h
   uint8_t cpu_levels;            // of process page tables: 4, 5
+  uint8_t s2_levels;             // of second-stage tables, at most, where the unit permits: 3, 4, 5
   bool legacy;                   // drive units in legacy mode even where they offer scalable mode
   uint32_t pasid_quota;          // module parameter pasid_quota
   uint32_t dma_entry_limit;      // module parameter dma_entry_limit
@@ -79,7 +80,7 @@ struct ims_kernel_config {
   struct ims_kernel_hooks hooks;
 };
 
-// vsva-v7, 4 levels, quota 1000, 65535 mappings; memory and pool are the caller's to fill in.
+// vsva-v7, 4 levels in both stages, quota 1000, 65535 mappings; memory and pool are the caller's to fill in.
 void ims_kernel_config_default(struct ims_kernel_config *c);
 
 // NOMEM, INVAL, BUS (the pool's memory is absent).
@@ -129,6 +130,8 @@ bool ims_kernel_fault(const struct ims_kernel *k, uint64_t index, struct ims_ker
 int ims_kernel_add_unit(struct ims_kernel *k, const char *name, struct ims_iommu *unit, unsigned *index);
 bool ims_kernel_unit_scalable(const struct ims_kernel *k, unsigned index);
 uint64_t ims_kernel_unit_root(const struct ims_kernel *k, unsigned index); // hpa of its root table
+
+#define IMS_NO_GROUP 0xffffffffu
 
 struct ims_device_config {
   uint16_t source;    // requester id

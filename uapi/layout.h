@@ -34,8 +34,8 @@ struct ims_uapi_struct {
 
 enum ims_uapi_file { IMS_FILE_CONTAINER, IMS_FILE_GROUP };
 // What the argument of an ioctl is: nothing, a number (SET_IOMMU, CHECK_EXTENSION), a pointer to a 32-bit number (a file
-// descriptor), a pointer to a string, or a pointer to the structures in `part`.
-enum ims_uapi_arg { IMS_ARG_NONE, IMS_ARG_VALUE, IMS_ARG_FD_POINTER, IMS_ARG_STRING, IMS_ARG_STRUCT };
+// descriptor), or a pointer to the structures in `part`.
+enum ims_uapi_arg { IMS_ARG_NONE, IMS_ARG_VALUE, IMS_ARG_FD_POINTER, IMS_ARG_STRUCT };
 
 // A structure within an argument. Its fields are called prefix + field name ("data.hpasid").
 struct ims_uapi_part {

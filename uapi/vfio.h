@@ -43,7 +43,6 @@ enum ims_iommu_h { IMS_IOMMU_H_AUTO, IMS_IOMMU_H_A, IMS_IOMMU_H_B };
   X(VFIO_GROUP_GET_STATUS,        0x3b67)     \
   X(VFIO_GROUP_SET_CONTAINER,     0x3b68)     \
   X(VFIO_GROUP_UNSET_CONTAINER,   0x3b69)     \
-  X(VFIO_GROUP_GET_DEVICE_FD,     0x3b6a)     \
   X(VFIO_IOMMU_GET_INFO,          0x3b70)     \
   X(VFIO_IOMMU_MAP_DMA,           0x3b71)     \
   X(VFIO_IOMMU_UNMAP_DMA,         0x3b72)     \

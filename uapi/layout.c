@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of ioctls and structures, made of the rows of uapi/vfio.h. Facts: VFIO vSVA series v1 to v7 (2020),
+// linux/iommu.h of 5.8/5.9 (A) and 5.10 (B).
+#include "uapi/layout.h"
+#include <string.h>
+
+// Lists of values.
+#define V(name, value) {#name, value},
+#define IMS_X(list)    static const struct ims_uapi_value values_##list[] = {IMS_V_##list(V){NULL, 0}};
+IMS_UAPI_VALUE_LISTS(IMS_X)
+#undef IMS_X
+#undef V
+
+// What a form means for the table.
+#define FORM_DEC               IMS_FORM_DEC, NULL
+#define FORM_HEX               IMS_FORM_HEX, NULL
+#define FORM_FLAGS_group       IMS_FORM_FLAGS, values_FLAGS_group
+#define FORM_FLAGS_info        IMS_FORM_FLAGS, values_FLAGS_info
+#define FORM_FLAGS_nesting     IMS_FORM_FLAGS, values_FLAGS_nesting
+#define FORM_FLAGS_map         IMS_FORM_FLAGS, values_FLAGS_map
+#define FORM_FLAGS_unmap       IMS_FORM_FLAGS, values_FLAGS_unmap
+#define FORM_FLAGS_pasid       IMS_FORM_FLAGS, values_FLAGS_pasid
+#define FORM_FLAGS_bind        IMS_FORM_FLAGS, values_FLAGS_bind
+#define FORM_ENUM_nesting_op   IMS_FORM_ENUM, values_ENUM_nesting_op
+#define FORM_ENUM_format       IMS_FORM_ENUM, values_ENUM_format
+#define FORM_FLAGS_gpasid      IMS_FORM_FLAGS, values_FLAGS_gpasid
+#define FORM_FLAGS_gpasid_vtd  IMS_FORM_FLAGS, values_FLAGS_gpasid_vtd
+#define FORM_FLAGS_cache       IMS_FORM_FLAGS, values_FLAGS_cache
+#define FORM_ENUM_granularity  IMS_FORM_ENUM, values_ENUM_granularity
+#define FORM_FLAGS_inv         IMS_FORM_FLAGS, values_FLAGS_inv
+#define FORM_ENUM_fault_type   IMS_FORM_ENUM, values_ENUM_fault_type
+#define FORM_ENUM_fault_reason IMS_FORM_ENUM, values_ENUM_fault_reason
+#define FORM_FLAGS_prm         IMS_FORM_FLAGS, values_FLAGS_prm
+#define FORM_FLAGS_unrecov     IMS_FORM_FLAGS, values_FLAGS_unrecov
+#define FORM_FLAGS_perm        IMS_FORM_FLAGS, values_FLAGS_perm
+#define FORM_FLAGS_resp        IMS_FORM_FLAGS, values_FLAGS_resp
+#define FORM_ENUM_response     IMS_FORM_ENUM, values_ENUM_response
+
+#define F(bits, name, offset, form) {#name, offset, (bits) / 8, FORM_##form},
+#define P(name, offset, length)     {#name, offset, length, IMS_FORM_PAD, NULL},
+#define IMS_X(s, size, first)       static const struct ims_uapi_field fields_##s[] = {IMS_S_##s(F, P)};
+IMS_UAPI_STRUCTS(IMS_X)
+#undef IMS_X
+#undef F
+#undef P
+
+// The C structs have the size that their rows cover; tests/uapi compares the offsets.
+#define CHECK(s, size, first) _Static_assert(sizeof(struct ims_##s) == (size) - (first), #s);
+IMS_UAPI_STRUCTS(CHECK)
+#undef CHECK
+
+enum struct_id {
+#define IMS_X(s, size, first) S_##s,
+  IMS_UAPI_STRUCTS(IMS_X)
+#undef IMS_X
+};
+
+static const struct ims_uapi_struct structs[] = {
+#define IMS_X(s, size, first) {#s, size, sizeof fields_##s / sizeof *fields_##s, fields_##s},
+    IMS_UAPI_STRUCTS(IMS_X)
+#undef IMS_X
+};
+
+// The rows of the ioctls. Bits of dialects.
+enum { D1 = 1 << IMS_DIALECT_V1, D2 = 1 << IMS_DIALECT_V2, D3_7 = 0x7c, DALL = 0x7f };
+#define ANY 0, 0, 0, 0xff // no choice between shapes
+
+#define PART(prefix, offset, s)                                                                                        \
+  { prefix, offset, &structs[S_##s] }
+#define SIMPLE(name, file, dialects, arg)                                                                              \
+  {                                                                                                                    \
+#    name, "", IMS_##name, IMS_FILE_##file, dialects, 0, IMS_ARG_##arg, ANY, 0, {                                      \
+      { NULL, 0, NULL }                                                                                                \
+    }                                                                                                                  \
+  }
+#define ONE(name, word, file, dialects, s, size)                                                                       \
+  {                                                                                                                    \
+    name, "", word, IMS_FILE_##file, dialects, 0, IMS_ARG_STRUCT, ANY, size, { PART("", 0, s) }                        \
+  }
+#define BIND(variant, word, name, head, dialects, h, mask, value, layout)                                              \
+  {                                                                                                                    \
+    name, variant, word, IMS_FILE_CONTAINER, dialects, h, IMS_ARG_STRUCT, mask, value, 0, 0xff, 8 + 72, {              \
+      PART("", 0, head), PART("data.", 8, iommu_gpasid_bind_data_##layout)                                             \
+    }                                                                                                                  \
+  }
+#define INV0(variant, word, name, head, dialects, h, mask, value, layout, at, gran_at)                                 \
+  {                                                                                                                    \
+    name, variant, word, IMS_FILE_CONTAINER, dialects, h, IMS_ARG_STRUCT, mask, value, 8 + (gran_at), 0, 8 + (at), {   \
+      PART("", 0, head), PART("data.", 8, iommu_cache_invalidate_info_##layout)                                        \
+    }                                                                                                                  \
+  }
+#define INVP(variant, word, name, head, dialects, h, mask, value, layout, at, gran_at)                                 \
+  {                                                                                                                    \
+    name, variant, word, IMS_FILE_CONTAINER, dialects, h, IMS_ARG_STRUCT, mask, value, 8 + (gran_at), 1,               \
+        8 + (at) + 16, {                                                                                               \
+      PART("", 0, head), PART("data.", 8, iommu_cache_invalidate_info_##layout),                                       \
+          PART("pasid_info.", 8 + (at), iommu_inv_pasid_info)                                                          \
+    }                                                                                                                  \
+  }
+#define INVA(variant, word, name, head, dialects, h, mask, value, layout, at, gran_at)                                 \
+  {                                                                                                                    \
+    name, variant, word, IMS_FILE_CONTAINER, dialects, h, IMS_ARG_STRUCT, mask, value, 8 + (gran_at), 2,               \
+        8 + (at) + 40, {                                                                                               \
+      PART("", 0, head), PART("data.", 8, iommu_cache_invalidate_info_##layout),                                       \
+          PART("addr_info.", 8 + (at), iommu_inv_addr_info)                                                            \
+    }                                                                                                                  \
+  }
+#define INV(prefix, word, name, head, dialects, h, mask, value, layout, at, gran_at)                                   \
+  INVA(prefix "ADDR", word, name, head, dialects, h, mask, value, layout, at, gran_at),                                \
+      INVP(prefix "PASID", word, name, head, dialects, h, mask, value, layout, at, gran_at),                           \
+      INV0(prefix "DOMAIN", word, name, head, dialects, h, mask, value, layout, at, gran_at)
+#define NESTING(word, dialects, h, layout, at, gran_at)                                                                \
+  BIND("BIND_PGTBL", word, "VFIO_IOMMU_NESTING_OP", vfio_nesting_op, dialects, h, 0xffff, 0, layout),                  \
+      BIND("UNBIND_PGTBL", word, "VFIO_IOMMU_NESTING_OP", vfio_nesting_op, dialects, h, 0xffff, 1, layout),            \
+      INV("CACHE_INVLD.", word, "VFIO_IOMMU_NESTING_OP", vfio_nesting_op, dialects, h, 0xffff, 2, layout, at, gran_at)
+#define V1(h, layout, at, gran_at)                                                                                     \
+  BIND("BIND_GUEST_PGTBL", 0x3b7b, "VFIO_IOMMU_BIND", vfio_bind, D1, h, 3, 1, layout),                                 \
+      BIND("UNBIND_GUEST_PGTBL", 0x3b7b, "VFIO_IOMMU_BIND", vfio_bind, D1, h, 3, 2, layout),                           \
+      INV("", 0x3b7c, "VFIO_IOMMU_CACHE_INVALIDATE", vfio_cache_invalidate, D1, h, 0, 0, layout, at, gran_at)
+
+static const struct ims_uapi_ioctl rows[] = {
+    SIMPLE(VFIO_GET_API_VERSION, CONTAINER, DALL, NONE),
+    SIMPLE(VFIO_CHECK_EXTENSION, CONTAINER, DALL, VALUE),
+    SIMPLE(VFIO_SET_IOMMU, CONTAINER, DALL, VALUE),
+    ONE("VFIO_GROUP_GET_STATUS", 0x3b67, GROUP, DALL, vfio_group_status, 8),
+    SIMPLE(VFIO_GROUP_SET_CONTAINER, GROUP, DALL, FD_POINTER),
+    SIMPLE(VFIO_GROUP_UNSET_CONTAINER, GROUP, DALL, NONE),
+    ONE("VFIO_IOMMU_GET_INFO", 0x3b70, CONTAINER, DALL, vfio_iommu_type1_info, 24),
+    ONE("VFIO_IOMMU_MAP_DMA", 0x3b71, CONTAINER, DALL, vfio_iommu_type1_dma_map, 32),
+    ONE("VFIO_IOMMU_UNMAP_DMA", 0x3b72, CONTAINER, DALL, vfio_iommu_type1_dma_unmap, 24),
+    ONE("VFIO_IOMMU_PASID_REQUEST", 0x3b7a, CONTAINER, D1, vfio_pasid_request_v1, 20),
+    ONE("VFIO_IOMMU_PASID_REQUEST", 0x3b7a, CONTAINER, D2, vfio_pasid_request, 16),
+    ONE("VFIO_IOMMU_PASID_REQUEST", 0x3b76, CONTAINER, D3_7, vfio_pasid_request, 16),
+    V1(IMS_IOMMU_H_A, a, 8, 5),
+    V1(IMS_IOMMU_H_B, b, 16, 9),
+    NESTING(0x3b7b, D2, IMS_IOMMU_H_A, a, 8, 5),
+    NESTING(0x3b7b, D2, IMS_IOMMU_H_B, b, 16, 9),
+    NESTING(0x3b77, D3_7, IMS_IOMMU_H_A, a, 8, 5),
+    NESTING(0x3b77, D3_7, IMS_IOMMU_H_B, b, 16, 9),
+};
+
+enum { ROWS = sizeof rows / sizeof *rows };
+
+const struct ims_uapi_ioctl *ims_uapi_row(unsigned i) { return i < ROWS ? &rows[i] : NULL; }
+
+enum ims_iommu_h ims_iommu_h_of(enum ims_dialect dialect, enum ims_iommu_h iommu_h) {
+  if (iommu_h != IMS_IOMMU_H_AUTO)
+    return iommu_h;
+  return dialect <= IMS_DIALECT_V2 ? IMS_IOMMU_H_A : IMS_IOMMU_H_B;
+}
+
+static bool applies(const struct ims_uapi_ioctl *r, enum ims_dialect dialect, enum ims_iommu_h iommu_h) {
+  return (r->dialects >> dialect & 1) && (!r->iommu_h || r->iommu_h == ims_iommu_h_of(dialect, iommu_h));
+}
+
+static bool shape_is(const struct ims_uapi_ioctl *r, const void *arg, size_t len) {
+  const uint8_t *b = (const uint8_t *)arg;
+  if (r->flags_mask) {
+    uint32_t flags;
+    if (len < 8)
+      return false;
+    memcpy(&flags, b + 4, 4);
+    if ((flags & r->flags_mask) != r->flags_value)
+      return false;
+  }
+  return r->granularity == 0xff || (len > r->granularity_offset && b[r->granularity_offset] == r->granularity);
+}
+
+const struct ims_uapi_ioctl *ims_uapi_by_word(enum ims_dialect dialect, enum ims_iommu_h iommu_h,
+                                              enum ims_uapi_file file, uint32_t word, const void *arg, size_t len) {
+  const struct ims_uapi_ioctl *first = NULL;
+  for (unsigned i = 0; i < ROWS; i++) {
+    const struct ims_uapi_ioctl *r = &rows[i];
+    if (r->word != word || r->file != file || !applies(r, dialect, iommu_h))
+      continue;
+    if (!first)
+      first = r;
+    if (arg ? shape_is(r, arg, len) : !r->flags_mask && r->granularity == 0xff)
+      return r;
+  }
+  return first;
+}
+
+const struct ims_uapi_ioctl *ims_uapi_by_name(enum ims_dialect dialect, enum ims_iommu_h iommu_h, const char *name,
+                                              const char *variant) {
+  for (unsigned i = 0; i < ROWS; i++)
+    if (!strcmp(rows[i].name, name) && applies(&rows[i], dialect, iommu_h) &&
+        (!variant || !*variant || !strcmp(rows[i].variant, variant)))
+      return &rows[i];
+  return NULL;
+}
+
+const struct ims_uapi_field *ims_uapi_field_of(const struct ims_uapi_ioctl *row, const char *name, unsigned *offset) {
+  for (unsigned p = 0; p < IMS_UAPI_PARTS && row->part[p].layout; p++) {
+    const struct ims_uapi_part *part = &row->part[p];
+    size_t n = strlen(part->prefix);
+    if (strncmp(name, part->prefix, n))
+      continue;
+    for (unsigned i = 0; i < part->layout->fields; i++)
+      if (!strcmp(part->layout->field[i].name, name + n)) {
+        *offset = part->offset + part->layout->field[i].offset;
+        return &part->layout->field[i];
+      }
+  }
+  return NULL;
+}
+
+const struct ims_uapi_struct *ims_uapi_struct_row(unsigned i) {
+  return i < sizeof structs / sizeof *structs ? &structs[i] : NULL;
+}
+
+const struct ims_uapi_struct *ims_uapi_struct_by_name(const char *name) {
+  for (unsigned i = 0; i < sizeof structs / sizeof *structs; i++)
+    if (!strcmp(structs[i].name, name))
+      return &structs[i];
+  return NULL;
+}
+
+static const char *const dialect_names[] = {
+#define IMS_X(id, name) name,
+    IMS_DIALECTS(IMS_X)
+#undef IMS_X
+};
+
+const char *ims_dialect_name(enum ims_dialect dialect) {
+  return (unsigned)dialect < IMS_DIALECT_COUNT ? dialect_names[dialect] : "?";
+}
+
+int ims_dialect_by_name(const char *name) {
+  for (int i = 0; i < IMS_DIALECT_COUNT; i++)
+    if (!strcmp(dialect_names[i], name))
+      return i;
+  return -1;
+}
