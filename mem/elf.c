@@ -198,7 +198,7 @@ static bool emit(struct pieces *out, const struct piece *from, uint64_t start, u
 static int sweep(struct pieces *in, struct pieces *out) {
   if (in->n == 0)
     return IMS_ERR_OK;
-  struct piece **heap = malloc(in->n * sizeof *heap);
+  struct piece **heap = malloc(in->n * sizeof(struct piece *));
   if (!heap)
     return IMS_ERR_NOMEM;
   qsort(in->v, in->n, sizeof *in->v, by_hpa);
@@ -230,7 +230,7 @@ static int sweep(struct pieces *in, struct pieces *out) {
 
 // Finds file pieces that share bytes with another one, and marks them for a copy or a mapping of their own.
 static int unshare(struct pieces *p) {
-  struct piece **file = p->n ? malloc(p->n * sizeof *file) : NULL;
+  struct piece **file = p->n ? malloc(p->n * sizeof(struct piece *)) : NULL;
   if (!file && p->n)
     return IMS_ERR_NOMEM;
   size_t n = 0;
@@ -238,7 +238,7 @@ static int unshare(struct pieces *p) {
     if (p->v[i].from == FROM_FILE)
       file[n++] = &p->v[i];
   if (n > 0)
-    qsort(file, n, sizeof *file, by_offset);
+    qsort(file, n, sizeof(struct piece *), by_offset);
   uint64_t end = 0, copied = 0;
   for (size_t i = 0; i < n; i++) {
     if (file[i]->offset >= end) {
@@ -366,6 +366,28 @@ bool ims_image_is_elf(const char *path) {
   return yes;
 }
 
+// Adds sound segments to `m`. On OVERLAP *clash is the piece that met other memory.
+static int add(struct ims_mem *m, struct host *h, struct pieces *all, struct pieces *some, const struct piece **clash) {
+  int rc = sweep(all, some);
+  if (!rc)
+    rc = unshare(some);
+  if (rc || some->n == 0)
+    return rc;
+  struct ims_mem_region *region = malloc(some->n * sizeof *region);
+  if (!region)
+    return IMS_ERR_NOMEM;
+  size_t at = 0;
+  rc = back(h, some, region);
+  if (!rc)
+    rc = ims_mem_insert(m, region, some->n, &at);
+  if (!rc)
+    keep(h, m);
+  else if (rc == IMS_ERR_OVERLAP)
+    *clash = &some->v[at];
+  free(region);
+  return rc;
+}
+
 int ims_image_load_elf(struct ims_mem *m, const char *path, struct ims_image_error *err) {
   struct host h;
   memset(&h, 0, sizeof h);
@@ -373,35 +395,23 @@ int ims_image_load_elf(struct ims_mem *m, const char *path, struct ims_image_err
   if (rc)
     return rc;
 
-  Elf64_Ehdr header;
+  Elf64_Ehdr header = {.e_phoff = 0};
   uint64_t phnum = 0;
   struct pieces all = {NULL, 0, 0}, some = {NULL, 0, 0};
-  struct ims_mem_region *region = NULL;
   rc = read_header(&h.file, &header, &phnum, err);
   if (!rc)
     rc = read_segments(&h.file, &header, phnum, &all, err);
   if (!rc) { // from here on the file is sound; what can go wrong is the host, and the memory there already
-    rc = sweep(&all, &some);
-    if (!rc)
-      rc = unshare(&some);
-    if (!rc && some.n > 0 && !(region = malloc(some.n * sizeof *region)))
-      rc = IMS_ERR_NOMEM;
-    if (!rc)
-      rc = back(&h, &some, region);
-    size_t clash = 0;
-    if (!rc)
-      rc = ims_mem_insert(m, region, some.n, &clash);
-    if (!rc)
-      keep(&h, m);
-    else if (rc == IMS_ERR_OVERLAP)
-      ims_image_fail(err, rc, header.e_phoff + some.v[clash].rank / 2 * sizeof(Elf64_Phdr),
+    const struct piece *clash = NULL;
+    rc = add(m, &h, &all, &some, &clash);
+    if (clash)
+      ims_image_fail(err, rc, header.e_phoff + clash->rank / 2 * sizeof(Elf64_Phdr),
                      "program header %" PRIu64 ": found 0x%" PRIx64 " bytes at 0x%" PRIx64
                      ", expected no memory there already",
-                     some.v[clash].rank / 2, some.v[clash].size, some.v[clash].hpa);
-    else
+                     clash->rank / 2, clash->size, clash->hpa);
+    else if (rc)
       ims_image_fail(err, rc, 0, "cannot map %zu pieces of memory: %s", some.n, ims_strerror(rc));
   }
-  free(region);
   free(some.v);
   free(all.v);
   drop(&h);

@@ -64,30 +64,35 @@ void ims_file_unmap(struct ims_file *f) {
   f->bytes = NULL;
 }
 
+// Adds the mapped file to `m`, which then owns it.
+static int add(struct ims_mem *m, const struct ims_file *f, uint64_t hpa, struct ims_image_error *err) {
+  if (f->size == 0)
+    return ims_image_fail(err, IMS_ERR_FORMAT, 0, "file size: found 0 bytes, expected at least 1");
+  if (hpa >= IMS_MEM_ADDR_END || f->size > IMS_MEM_ADDR_END - hpa)
+    return ims_image_fail(err, IMS_ERR_RANGE, 0, "%" PRIu64 " bytes at 0x%" PRIx64 " end beyond %d bits of address",
+                          f->size, hpa, IMS_MEM_ADDR_BITS);
+  struct ims_mem_region r = {hpa, f->size, f->bytes, false};
+  struct ims_mem_backing *node = malloc(sizeof *node);
+  int rc = node ? ims_mem_insert(m, &r, 1, NULL) : IMS_ERR_NOMEM;
+  if (rc == IMS_ERR_OK) {
+    ims_mem_own(m, node, f->bytes, (size_t)f->size, f->size);
+    return rc;
+  }
+  free(node);
+  if (rc == IMS_ERR_OVERLAP)
+    return ims_image_fail(err, rc, 0, "%" PRIu64 " bytes at 0x%" PRIx64 " overlap memory that is there already",
+                          f->size, hpa);
+  return ims_image_fail(err, rc, 0, "out of host memory");
+}
+
 int ims_image_load_raw(struct ims_mem *m, const char *path, uint64_t hpa, struct ims_image_error *err) {
   struct ims_file f;
   int rc = ims_file_open(&f, path, err);
   if (rc)
     return rc;
   ims_file_close(&f);
-
-  struct ims_mem_region r = {hpa, f.size, f.bytes, false};
-  struct ims_mem_backing *node = malloc(sizeof *node);
-  if (f.size == 0)
-    rc = ims_image_fail(err, IMS_ERR_FORMAT, 0, "file size: found 0 bytes, expected at least 1");
-  else if (hpa >= IMS_MEM_ADDR_END || f.size > IMS_MEM_ADDR_END - hpa)
-    rc = ims_image_fail(err, IMS_ERR_RANGE, 0, "%" PRIu64 " bytes at 0x%" PRIx64 " end beyond %d bits of address",
-                        f.size, hpa, IMS_MEM_ADDR_BITS);
-  else if (!node || (rc = ims_mem_insert(m, &r, 1, NULL)) == IMS_ERR_NOMEM)
-    rc = ims_image_fail(err, IMS_ERR_NOMEM, 0, "out of host memory");
-  else if (rc)
-    ims_image_fail(err, rc, 0, "%" PRIu64 " bytes at 0x%" PRIx64 " overlap memory that is there already", f.size, hpa);
-  else
-    ims_mem_own(m, node, f.bytes, (size_t)f.size, f.size);
-
-  if (rc) {
+  rc = add(m, &f, hpa, err);
+  if (rc)
     ims_file_unmap(&f);
-    free(node);
-  }
   return rc;
 }

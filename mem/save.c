@@ -23,7 +23,7 @@ struct segments {
 };
 
 static struct segment *start(struct segments *s, uint64_t hpa) {
-  if (s->n == s->capacity) {
+  if (!s->v || s->n == s->capacity) {
     size_t capacity = s->capacity ? s->capacity * 2 : 64;
     struct segment *v = capacity > SIZE_MAX / sizeof *v ? NULL : realloc(s->v, capacity * sizeof *v);
     if (!v)

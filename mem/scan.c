@@ -114,10 +114,11 @@ uint64_t ims_mem_hash(struct ims_mem *m) {
   uint64_t h = FNV_BASIS;
   // Borders of the address space only: how it is cut into regions is chance.
   for (size_t i = 0; i < m->regions;) {
-    uint64_t border[2] = {m->region[i].base, m->region[i].base + m->region[i].size};
-    while (++i < m->regions && m->region[i].base == border[1])
-      border[1] += m->region[i].size;
-    h = fnv(h, border, sizeof border);
+    uint64_t start = m->region[i].base, end = start + m->region[i].size;
+    while (++i < m->regions && m->region[i].base == end)
+      end += m->region[i].size;
+    h = fnv(h, &start, sizeof start);
+    h = fnv(h, &end, sizeof end);
   }
   ims_mem_scan(m, hash_piece, &h);
   return h;
