@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Messages about bad input.
+#include "tools/error.h"
+
+#include <cstdarg>
+#include <cstdio>
+#include <string_view>
+#include <vector>
+
+namespace ims {
+
+void fail(const char *format, ...) {
+  va_list args, again;
+  va_start(args, format);
+  va_copy(again, args);
+  int length = std::vsnprintf(nullptr, 0, format, args);
+  va_end(args);
+  std::vector<char> text(static_cast<size_t>(length < 0 ? 0 : length) + 1);
+  std::vsnprintf(text.data(), text.size(), format, again);
+  va_end(again);
+  throw BadInput(text.data());
+}
+
+std::string quoted(std::string_view word) {
+  constexpr size_t longest = 60;
+  std::string out = "`";
+  for (char c : word.substr(0, longest)) {
+    unsigned char u = static_cast<unsigned char>(c);
+    if (u >= 0x20 && u != 0x7f) {
+      out += c;
+    } else {
+      char hex[5];
+      std::snprintf(hex, sizeof hex, "\\x%02x", u);
+      out += hex;
+    }
+  }
+  return out + (word.size() > longest ? "...`" : "`");
+}
+
+} // namespace ims

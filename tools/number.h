@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Numbers and requester ids as people write them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace ims {
+
+// Decimal, or hexadecimal with 0x. False: something else, or more than 64 bits.
+bool parse_number(std::string_view text, uint64_t *value);
+
+// A requester: bb:dd.f, ssss:bb:dd.f (hexadecimal) or a number. The segment selects an IOMMU on a machine with several
+// and is no part of the source id: it is checked and dropped. False: none of these.
+bool parse_source(std::string_view text, uint64_t *source);
+
+// "00:03.0" for ids of 16 bits, else the number in hexadecimal.
+std::string source_text(uint32_t source);
+
+// "4 KB", "2 MB", "1 GB" for powers of two from 1 KB on.
+std::string size_text(unsigned shift);
+
+} // namespace ims

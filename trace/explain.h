@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// One translation told step by step: collected while the engine runs, then printed for a person or read by a program. It
+// drives nothing itself: whoever steps a translation hands the steps over.
+#pragma once
+
+#include "iommu/iommu.h"
+#include "trace/vtd_entries.h"
+#include <iosfwd>
+#include <string>
+#include <vector>
+
+namespace ims {
+
+struct ExplainStyle {
+  bool colour = false;
+  bool refs_only = false; // the reads and the answer, nothing else
+  unsigned width = 100;   // columns
+};
+
+struct Explain {
+  // A step as it was answered.
+  struct Step {
+    ims_step_kind kind; // READ, UPDATE, PROBE, FILL
+    ims_step step;
+    bool ok, hit;
+    unsigned ref;      // reads: the running count of references
+    std::string title; // "second-stage level 3 for first-stage level 4 table"
+    std::vector<uint64_t> words;
+    std::vector<Field> fields; // of structures
+    std::string bits;          // of paging entries: "P RW US A"
+    std::string follows;       // "-> 0x5000", "4 KB page 0x7000", "not present"
+    ims_tlb_value value;       // of a probe that hit, or a fill
+  };
+
+  ims_request request = {};
+  ims_result result = {};
+  std::vector<Step> steps;
+
+  // Stages of the walk, once there was one (levels == 0: no such stage); leaf: the level the first stage ended at, or 0.
+  struct Stage {
+    unsigned levels = 0, in_bits = 0, leaf = 0;
+    bool sign = false; // upper bits repeat the topmost one
+  } first, second;
+
+  void begin(const ims_xlate &x);                    // behind ims_xlate_begin
+  void step(const ims_xlate &x, ims_step_kind kind); // each step, when it has been answered
+  void end(const ims_xlate &x);                      // behind ims_xlate_finish
+
+  void print(std::ostream &out, const ExplainStyle &style) const;
+
+  unsigned reads(unsigned structure) const; // how many reads of enum ims_structure
+};
+
+// Translates, and tells: begin, step, answer, finish. Returns what ims_translate would.
+ims_result explain(ims_iommu *u, const ims_request &request, Explain *told);
+
+// Name and sentence of a fault reason of this unit: "SFS.2: first-stage entry not present".
+std::string fault_text(unsigned code);
+
+// "a read of iova 0x... by 00:03.0 with PASID 5, privileged"
+std::string request_text(const ims_request &request);
+
+// The bits of an address as a stage of `levels` takes them apart, drawn as a box of four lines. `leaf`: the level whose
+// entry is the page; below it, bits belong to the offset.
+std::string address_split(const Explain::Stage &stage, uint64_t address);
+
+} // namespace ims
