@@ -10,27 +10,28 @@ int ims_cache_init(struct ims_cache *c, const struct ims_cache_config *config) {
   if (!config->value_size)
     return IMS_ERR_INVAL;
   uint32_t ways = config->ways && config->ways < config->entries ? config->ways : config->entries;
-  uint32_t sets = 1, log = 0;
-  while ((uint64_t)sets * ways < config->entries) {
+  uint32_t sets = 1;
+  while ((uint64_t)sets * ways < config->entries)
     sets <<= 1;
-    log++;
-  }
   c->ways = ways;
   c->sets = sets;
-  c->set_shift = 64 - log;
+  c->groups = (ways + 7) / 8;
   c->entries = sets * ways;
   c->value_size = config->value_size;
-  c->tag = calloc(c->entries, sizeof *c->tag);
-  c->aux = calloc(c->entries, sizeof *c->aux);
-  c->stamp = calloc(c->entries, sizeof *c->stamp);
-  c->value = calloc(c->entries, c->value_size);
-  if (c->tag && c->aux && c->stamp && c->value)
+  size_t room = (size_t)sets * c->groups * 8;
+  c->print = calloc(room / 8, sizeof *c->print);
+  c->tag = calloc(room, sizeof *c->tag);
+  c->aux = calloc(room, sizeof *c->aux);
+  c->stamp = calloc(room, sizeof *c->stamp);
+  c->value = calloc(room, c->value_size);
+  if (c->print && c->tag && c->aux && c->stamp && c->value)
     return IMS_ERR_OK;
   ims_cache_fini(c);
   return IMS_ERR_NOMEM;
 }
 
 void ims_cache_fini(struct ims_cache *c) {
+  free(c->print);
   free(c->tag);
   free(c->aux);
   free(c->stamp);
@@ -41,7 +42,7 @@ void ims_cache_fini(struct ims_cache *c) {
 // Tree-PLRU: the inner nodes of a binary tree over the ways lie as bits in the stamp of the set's first way; each bit
 // points away from what was used last.
 void ims_cache_touch_plru(struct ims_cache *c, uint32_t way) {
-  uint32_t base = way / c->ways * c->ways, w = way - base;
+  uint32_t base = way - way % (c->groups * 8), w = way - base;
   uint64_t bits = c->stamp[base];
   for (uint32_t lo = 0, n = c->ways, node = 1; n > 1 && node<64; n = n> 1 ? n : 1) {
     uint32_t half = (n + 1) / 2;
@@ -95,6 +96,11 @@ static uint32_t victim(struct ims_cache *c, uint32_t base) {
   return oldest;
 }
 
+static void set_print(struct ims_cache *c, uint32_t way, uint64_t print) {
+  unsigned shift = way % 8 * 8;
+  c->print[way / 8] = (c->print[way / 8] & ~(0xffull << shift)) | print << shift;
+}
+
 static void drop(struct ims_cache *c, uint32_t way) {
   if (c->sized) {
     unsigned reach = c->tag[way].addr & 63;
@@ -102,12 +108,13 @@ static void drop(struct ims_cache *c, uint32_t way) {
       c->reaches &= ~(1ull << reach);
   }
   c->tag[way] = (struct ims_tag){0, 0};
+  set_print(c, way, 0);
 }
 
 void ims_cache_fill(struct ims_cache *c, const struct ims_tag *tag, uint64_t aux, const void *value) {
   if (!c->entries)
     return;
-  uint32_t base = ims_cache_set(c, tag->addr, tag->id) * c->ways;
+  uint32_t base = ims_cache_set(c, tag->addr, tag->id) * c->groups * 8;
   int64_t way = ims_cache_find(c, tag->addr, tag->id);
   for (uint32_t i = base; way < 0 && i < base + c->ways; i++)
     if (!c->tag[i].id)
@@ -119,6 +126,7 @@ void ims_cache_fill(struct ims_cache *c, const struct ims_tag *tag, uint64_t aux
   if (c->tag[way].id)
     drop(c, (uint32_t)way);
   c->tag[way] = *tag;
+  set_print(c, (uint32_t)way, ims_cache_print(tag->addr, tag->id));
   c->aux[way] = aux;
   memcpy(c->value + (size_t)way * c->value_size, value, c->value_size);
   c->count.fills++;
@@ -130,7 +138,7 @@ void ims_cache_fill(struct ims_cache *c, const struct ims_tag *tag, uint64_t aux
   if (c->replacement == IMS_REPLACE_PLRU)
     ims_cache_touch_plru(c, (uint32_t)way);
   else
-    c->stamp[way] = ++c->clock;
+    c->stamp[way] = c->count.hits + c->count.fills;
 }
 
 static bool matches(const struct ims_cache *c, uint32_t way, const struct ims_cache_match *m) {
@@ -170,7 +178,7 @@ uint32_t ims_cache_invalidate(struct ims_cache *c, const struct ims_cache_match 
   if (c->sized && !m->any_addr && m->id_mask == ~0ull && (m->last - m->first) >> 12 < DIRECT_PAGES) {
     gone = invalidate_direct(c, m);
   } else {
-    for (uint32_t way = 0; way < c->entries; way++) {
+    for (uint32_t way = 0; way < c->sets * c->groups * 8; way++) {
       if (!matches(c, way, m))
         continue;
       drop(c, way);
@@ -183,7 +191,7 @@ uint32_t ims_cache_invalidate(struct ims_cache *c, const struct ims_cache_match 
 
 void ims_cache_each(const struct ims_cache *c,
                     bool (*visit)(void *ctx, const struct ims_tag *tag, uint64_t aux, const void *value), void *ctx) {
-  for (uint32_t way = 0; way < c->entries; way++)
+  for (uint32_t way = 0; way < c->sets * c->groups * 8; way++)
     if (c->tag[way].id && !visit(ctx, &c->tag[way], c->aux[way], c->value + (size_t)way * c->value_size))
       return;
 }

@@ -33,20 +33,22 @@ struct ims_cache_config {
 };
 
 struct ims_cache_counters {
-  uint64_t lookups, hits, fills, evictions, invalidated;
+  uint64_t hits, misses, fills, evictions, invalidated; // look-ups are hits + misses
 };
 
 struct ims_cache {
   uint32_t entries, ways, sets, value_size;
-  uint32_t set_shift; // 64 - log2(sets)
   enum ims_replacement replacement;
   bool sized;
   uint64_t reaches;         // sized: bit n = items that cover 2^n bytes are present
   uint32_t reach_count[64]; // how many
-  struct ims_tag *tag;      // [sets][ways]; id == 0 marks a free way
+  uint32_t last;            // the way hit last
+  uint32_t groups;          // of eight ways, in a set
+  uint64_t *print;          // [sets][groups]: a byte of hash for each way, 0 = free, so that one comparison sifts eight
+  struct ims_tag *tag;      // [sets][groups * 8]; id == 0 marks a free way
   uint64_t *aux, *stamp;
   uint8_t *value;
-  uint64_t clock, random, epoch; // epoch: counts invalidations, so that a fill under way can see that it came too late
+  uint64_t random, epoch; // epoch: counts invalidations, so that a fill under way can see that it came too late
   struct ims_cache_counters count;
 };
 
@@ -54,48 +56,72 @@ struct ims_cache {
 int ims_cache_init(struct ims_cache *c, const struct ims_cache_config *config);
 void ims_cache_fini(struct ims_cache *c);
 
+// Neighbouring pages lie in neighbouring sets, as in hardware; domain and PASID shift the pattern.
 static inline uint32_t ims_cache_set(const struct ims_cache *c, uint64_t addr, uint64_t id) {
-  uint64_t mixed = (addr >> 6 ^ (addr & 63) << 40 ^ id * 0x9e3779b97f4a7c15ull) * 0xff51afd7ed558ccdull;
-  return c->set_shift >= 64 ? 0 : (uint32_t)(mixed >> c->set_shift);
+  uint64_t n = addr >> (addr & 63);
+  return (uint32_t)(n ^ n >> 10 ^ n >> 20 ^ id * 0x9e3779b97f4a7c15ull >> 40) & (c->sets - 1);
+}
+static inline uint64_t ims_cache_print(uint64_t addr, uint64_t id) {
+  return (addr ^ id) * 0xff51afd7ed558ccdull >> 56 | 0x80;
 }
 
 // The way that holds exactly this tag, as an index into tag[], or -1. No counting, no ageing.
 static inline int64_t ims_cache_find(const struct ims_cache *c, uint64_t addr, uint64_t id) {
-  uint32_t base = ims_cache_set(c, addr, id) * c->ways;
-  for (uint32_t i = base; i < base + c->ways; i++)
-    if (c->tag[i].addr == addr && c->tag[i].id == id)
-      return i;
+  const uint64_t ones = 0x0101010101010101ull;
+  uint64_t want = ims_cache_print(addr, id) * ones;
+  uint32_t g = ims_cache_set(c, addr, id) * c->groups, end = g + c->groups;
+  do {
+    // A zero byte of the difference shows as its top bit; a rare false one is told by the tag.
+    uint64_t diff = c->print[g] ^ want;
+    for (uint64_t same = (diff - ones) & ~diff & ones << 7; same; same &= same - 1) {
+      uint32_t way = g * 8 + ((uint32_t)__builtin_ctzll(same) >> 3);
+      const struct ims_tag *t = &c->tag[way];
+      if (__builtin_expect(!((t->addr ^ addr) | (t->id ^ id)), 1))
+        return way;
+    }
+  } while (__builtin_expect(++g < end, 0));
   return -1;
 }
 
 void ims_cache_touch_plru(struct ims_cache *c, uint32_t way);
 
 static inline void *ims_cache_hit(struct ims_cache *c, uint32_t way) {
-  c->count.hits++;
-  if (c->replacement == IMS_REPLACE_LRU)
-    c->stamp[way] = ++c->clock;
+  uint64_t now = ++c->count.hits + c->count.fills; // grows with every use: the age of LRU
+  c->last = way;
+  if (__builtin_expect(c->replacement == IMS_REPLACE_LRU, 1))
+    c->stamp[way] = now;
   else if (c->replacement == IMS_REPLACE_PLRU)
     ims_cache_touch_plru(c, way);
   return c->value + (size_t)way * c->value_size;
 }
 
-// The value under this tag, or NULL; valid until the next fill or invalidation. In a sized cache tag->addr is a plain
-// address, and the smallest reach that covers it wins.
-static inline void *ims_cache_lookup(struct ims_cache *c, const struct ims_tag *tag) {
-  int64_t way;
+// The value under exactly this tag, or NULL; valid until the next fill or invalidation.
+static inline void *ims_cache_lookup_exact(struct ims_cache *c, uint64_t addr, uint64_t id) {
   if (!c->entries)
     return NULL;
-  c->count.lookups++;
-  if (!c->sized) {
-    way = ims_cache_find(c, tag->addr, tag->id);
-    return way < 0 ? NULL : ims_cache_hit(c, (uint32_t)way);
-  }
+  if (c->tag[c->last].addr == addr && c->tag[c->last].id == id) // requests come in runs
+    return ims_cache_hit(c, c->last);
+  int64_t way = ims_cache_find(c, addr, id);
+  if (way >= 0)
+    return ims_cache_hit(c, (uint32_t)way);
+  c->count.misses++;
+  return NULL;
+}
+
+// The same in a sized cache, for a plain address: of the items that cover it the smallest.
+static inline void *ims_cache_lookup_sized(struct ims_cache *c, uint64_t addr, uint64_t id) {
   for (uint64_t left = c->reaches; left; left &= left - 1) {
-    way = ims_cache_find(c, ims_tag_addr(tag->addr, (unsigned)__builtin_ctzll(left)), tag->id);
+    int64_t way = ims_cache_find(c, ims_tag_addr(addr, (unsigned)__builtin_ctzll(left)), id);
     if (way >= 0)
       return ims_cache_hit(c, (uint32_t)way);
   }
+  c->count.misses += c->entries != 0;
   return NULL;
+}
+
+// Either, by the kind of the cache.
+static inline void *ims_cache_lookup(struct ims_cache *c, const struct ims_tag *tag) {
+  return c->sized ? ims_cache_lookup_sized(c, tag->addr, tag->id) : ims_cache_lookup_exact(c, tag->addr, tag->id);
 }
 
 // Puts a copy of the value under the tag, in place of the same tag, a free way, or the victim. tag->id must not be 0.

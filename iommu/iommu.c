@@ -2,9 +2,10 @@
 // What all architectures share of a translation in flight: answering its questions from the unit's own memory and caches.
 #include "iommu/iommu.h"
 
-void ims_xlate_begin(struct ims_xlate *x, struct ims_iommu *u, const struct ims_request *req) {
+void ims_xlate_begin(struct ims_xlate *x, struct ims_iommu *u, const struct ims_request *req, struct ims_result *res) {
   x->iommu = u;
-  x->req = *req;
+  x->req = req;
+  x->res = res;
   x->port.refs = 0;
   x->epoch = u->epoch;
   u->ops->begin(x);
@@ -49,11 +50,7 @@ void ims_xlate_answer(struct ims_xlate *x, enum ims_step_kind kind) {
 void ims_xlate_finish(struct ims_xlate *x) { x->iommu->ops->finish(x); }
 
 void ims_translate(struct ims_iommu *u, const struct ims_request *req, struct ims_result *res) {
-  struct ims_xlate x;
-  ims_xlate_begin(&x, u, req);
-  u->ops->run(&x);
-  u->ops->finish(&x);
-  *res = x.res;
+  u->ops->translate(u, req, res);
 }
 
 void ims_iommu_drop_caches(struct ims_iommu *u) {

@@ -63,8 +63,8 @@ enum { IMS_XLATE_SCRATCH = 512 };
 struct ims_xlate {
   struct ims_port port;
   struct ims_iommu *iommu;
-  struct ims_request req;
-  struct ims_result res;
+  const struct ims_request *req; // the caller's, until the translation has finished
+  struct ims_result *res;        // the caller's; complete after ims_xlate_finish
   struct ims_walk walk;
   uint64_t epoch; // of the unit's invalidations when this translation began
   union {
@@ -110,8 +110,9 @@ struct ims_iommu_ops {
   const char *arch;                                // "vtd"
   void (*begin)(struct ims_xlate *x);              //
   enum ims_step_kind (*step)(struct ims_xlate *x); //
-  enum ims_step_kind (*run)(struct ims_xlate *x);  // to the end, from the unit's memory and caches
   void (*finish)(struct ims_xlate *x);             // counts, records
+  // All of that without a stop, from the unit's own memory and caches.
+  void (*translate)(struct ims_iommu *u, const struct ims_request *req, struct ims_result *res);
   bool (*page_request)(struct ims_iommu *u, const struct ims_page_request *r); // false: refused at once
   uint64_t (*read)(struct ims_iommu *u, uint32_t offset, unsigned size);
   void (*write)(struct ims_iommu *u, uint32_t offset, unsigned size, uint64_t value);
@@ -133,7 +134,7 @@ struct ims_iommu {
   struct ims_iommu_counters count;
 };
 
-void ims_xlate_begin(struct ims_xlate *x, struct ims_iommu *u, const struct ims_request *req);
+void ims_xlate_begin(struct ims_xlate *x, struct ims_iommu *u, const struct ims_request *req, struct ims_result *res);
 enum ims_step_kind ims_xlate_step(struct ims_xlate *x);
 void ims_xlate_answer(struct ims_xlate *x, enum ims_step_kind kind);
 void ims_xlate_finish(struct ims_xlate *x);

@@ -71,11 +71,12 @@ const char *ims_cache_name(unsigned cache);
 const char *ims_step_kind_name(unsigned kind);
 
 // The key of a cached item. `addr` holds the address rounded down to the item's reach with log2 of the reach in its low
-// six bits (ims_tag_addr), or a structure's own key; `id` holds what else must match (iommu/cache.h).
+// six bits (ims_tag_addr), or a structure's own key (ims_tag_key); `id` holds what else must match (iommu/cache.h).
 struct ims_tag {
   uint64_t addr, id;
 };
 
+static inline uint64_t ims_tag_key(uint64_t key) { return key << 6 | 6; }
 static inline uint64_t ims_tag_addr(uint64_t addr, unsigned shift) { return (addr >> shift << shift) | shift; }
 
 // A cached piece of a translation; which fields count depends on the cache.

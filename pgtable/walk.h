@@ -109,17 +109,14 @@ static inline unsigned ims_walk_rights(const struct ims_pgt *s1, const struct im
                                        unsigned perm2, bool priv) {
   unsigned rights = IMS_PERM_R | IMS_PERM_W | IMS_PERM_X;
   if (s1->fmt) {
-    unsigned base = priv ? (unsigned)IMS_ACC_PRIV : 0u;
-    if (ims_fs_judge(s1, perm1, base) != IMS_DENY_NOTHING)
+    unsigned access = priv ? (unsigned)IMS_ACC_PRIV : 0u;
+    if (!priv && !(perm1 & IMS_PERM_U))
       return 0;
-    if (ims_fs_judge(s1, perm1, base | IMS_ACC_W) != IMS_DENY_NOTHING)
-      rights &= ~(unsigned)IMS_PERM_W;
-    if (!(s1->flags & IMS_PGT_EXEC) || ims_fs_judge(s1, perm1, base | IMS_ACC_X) != IMS_DENY_NOTHING)
-      rights &= ~(unsigned)IMS_PERM_X;
+    rights = IMS_PERM_R | (priv && !(s1->flags & IMS_PGT_WPE) ? (unsigned)IMS_PERM_W : perm1 & IMS_PERM_W);
+    if ((s1->flags & IMS_PGT_EXEC) && ims_fs_judge(s1, perm1, access | IMS_ACC_X) == IMS_DENY_NOTHING)
+      rights |= IMS_PERM_X;
   }
-  if (s2->fmt)
-    rights &= perm2;
-  return rights;
+  return s2->fmt ? rights & perm2 : rights;
 }
 
 #ifdef __cplusplus

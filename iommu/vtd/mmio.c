@@ -42,6 +42,16 @@ static uint64_t *frcd_word(struct vtd *v, uint32_t offset) {
   return &v->frcd[(offset - base) / FRCD_BYTES][(offset - base) / 8 % 2];
 }
 
+// 9.1: what TTM asks for must be supported.
+void vtd_update_mode(struct vtd *v) {
+  v->mode = v->ttm == VTD_TTM_LEGACY                    ? VTD_LEGACY
+            : v->ttm == VTD_TTM_SCALABLE && v->cfg.smts ? VTD_SCALABLE
+            : v->ttm == VTD_TTM_ABORT && v->cfg.adms    ? VTD_ABORT
+                                                        : VTD_INVALID;
+  if (!(v->reg[IMS_VTD_GSTS] & IMS_VTD_BITS(GSTS_TES)))
+    v->mode = VTD_OFF;
+}
+
 // The root table takes effect here and nowhere else (11.4.4.1, SRTP).
 static void set_root_table(struct vtd *v) {
   v->root = v->reg[IMS_VTD_RTADDR] & IMS_VTD_BITS(RTADDR_RTA);
@@ -73,6 +83,7 @@ static void global_command(struct vtd *v, uint64_t gcmd) {
   if (gcmd & IMS_VTD_BITS(GCMD_SRTP))
     set_root_table(v);
   set_level(v, gcmd, IMS_VTD_BITS(GCMD_TE), IMS_VTD_BITS(GSTS_TES)); // caches stay as they are
+  vtd_update_mode(v);
   if (v->reg[IMS_VTD_GSTS] & IMS_VTD_BITS(GSTS_QIES))
     vtd_queue_run(v);
 }

@@ -14,7 +14,7 @@ static void respond(const struct vtd *v, const struct ims_page_request *r, uint8
 // A page request means that the device found the page missing, so what is cached of it goes first (5.4, "implicit").
 // Which domain it belongs to, only the PASID cache can say; without it the PASID alone must do.
 static void forget_page(struct vtd *v, const struct ims_page_request *r) {
-  struct ims_tag key = {(uint64_t)(r->source & 0xffff) << 20 | r->pasid, 1};
+  struct ims_tag key = {ims_tag_key((uint64_t)(r->source & 0xffff) << 20 | r->pasid), 1};
   struct ims_cache *pasids = &v->base.cache[IMS_CACHE_PASID];
   int64_t way = pasids->entries ? ims_cache_find(pasids, key.addr, key.id) : -1;
   struct ims_cache_match m = {

@@ -188,8 +188,8 @@ static const struct ims_iommu_ops ops = {
     .arch = "vtd",
     .begin = vtd_begin,
     .step = vtd_step,
-    .run = vtd_run,
     .finish = vtd_finish,
+    .translate = vtd_translate,
     .page_request = vtd_page_request,
     .read = vtd_mmio_read,
     .write = vtd_mmio_write,
@@ -241,6 +241,7 @@ void ims_vtd_restored(struct ims_iommu *u) {
   struct vtd *v = vtd_of(u);
   v->root = v->reg[IMS_VTD_RTADDR] & IMS_VTD_BITS(RTADDR_RTA);
   v->ttm = (uint8_t)IMS_VTD_GET(v->reg[IMS_VTD_RTADDR], RTADDR_TTM);
+  vtd_update_mode(v);
   ims_iommu_drop_caches(u);
 }
 

@@ -8,6 +8,8 @@
 enum { VTD_TTM_LEGACY = 0, VTD_TTM_SCALABLE = 1, VTD_TTM_ABORT = 3 };
 enum { VTD_PGTT_FIRST = 1, VTD_PGTT_SECOND = 2, VTD_PGTT_NESTED = 3, VTD_PGTT_PASSTHROUGH = 4 };
 
+enum vtd_mode { VTD_OFF, VTD_SCALABLE, VTD_LEGACY, VTD_ABORT, VTD_INVALID };
+
 // The interrupt range. VT-d 3.14.
 #define VTD_INT_BASE 0xfee00000ull
 #define VTD_INT_SIZE 0x00100000ull
@@ -66,6 +68,7 @@ struct vtd {
   // Latched by SRTP: RTADDR itself does nothing.
   uint64_t root;
   uint8_t ttm;
+  uint8_t mode; // enum vtd_mode: what happens to a request, from GSTS.TES and TTM
 
   struct ims_pasid_space vcmd_pasids; // handed out by VCMD
 
@@ -87,8 +90,8 @@ unsigned vtd_decode_pasid(const struct vtd *v, const uint64_t e[8], struct vtd_s
 // xlate.c
 void vtd_begin(struct ims_xlate *x);
 enum ims_step_kind vtd_step(struct ims_xlate *x);
-enum ims_step_kind vtd_run(struct ims_xlate *x);
 void vtd_finish(struct ims_xlate *x);
+void vtd_translate(struct ims_iommu *u, const struct ims_request *req, struct ims_result *res);
 
 // fault.c
 void vtd_fault_words(uint64_t record[2], const struct ims_request *req, unsigned reason);
@@ -111,5 +114,6 @@ void vtd_invalidate_piotlb(struct vtd *v, bool page, unsigned did, uint32_t pasi
 void vtd_invalidate_all(struct vtd *v);
 
 // mmio.c
+void vtd_update_mode(struct vtd *v); // after a change of TES or of the latched TTM
 uint64_t vtd_mmio_read(struct ims_iommu *u, uint32_t offset, unsigned size);
 void vtd_mmio_write(struct ims_iommu *u, uint32_t offset, unsigned size, uint64_t value);

@@ -13,30 +13,30 @@ struct vtd_hooks {
   void (*fill)(void *ctx, unsigned cache, const struct ims_tag *tag, uint64_t aux, const void *item);
 };
 
-static enum ims_step_kind fail(struct ims_xlate *x, unsigned reason) {
-  struct vtd_flight *f = vtd_flight_of(x);
+static enum ims_step_kind refuse(const struct ims_request *req, struct ims_result *res, bool fpd, unsigned reason) {
   const struct ims_vtd_fault_info *info = ims_vtd_fault_info(reason);
-  x->res.status = IMS_STATUS_FAULT;
-  x->res.fault = (uint16_t)reason;
-  x->res.completion = x->req.type == IMS_TRANSLATION_REQUEST ? info->ats : (uint8_t)IMS_CPL_UR;
-  x->res.recorded = !(info->qualified && f->fpd) && x->res.completion != IMS_CPL_R0;
-  x->res.record_words = 2;
-  vtd_fault_words(x->res.record, &x->req, reason);
+  res->status = IMS_STATUS_FAULT;
+  res->fault = (uint16_t)reason;
+  res->completion = req->type == IMS_TRANSLATION_REQUEST ? info->ats : (uint8_t)IMS_CPL_UR;
+  res->recorded = !(info->qualified && fpd) && res->completion != IMS_CPL_R0;
+  res->record_words = 2;
+  vtd_fault_words(res->record, req, reason);
   return IMS_STEP_FAULT;
 }
 
-static enum ims_step_kind blocked(struct ims_xlate *x) {
-  x->res.status = IMS_STATUS_ABORT;
-  x->res.completion = IMS_CPL_UR;
+static enum ims_step_kind block(struct ims_result *res) {
+  res->status = IMS_STATUS_ABORT;
+  res->completion = IMS_CPL_UR;
   return IMS_STEP_DONE;
 }
 
-static enum ims_step_kind pass(struct ims_xlate *x, unsigned status, unsigned rights, unsigned shift) {
-  x->res.status = (uint8_t)status;
-  x->res.completion = IMS_CPL_SUCCESS;
-  x->res.output = x->req.iova;
-  x->res.rights = (uint8_t)rights;
-  x->res.shift = (uint8_t)shift;
+static enum ims_step_kind identity(const struct ims_request *req, struct ims_result *res, unsigned status,
+                                   unsigned rights, unsigned shift) {
+  res->status = (uint8_t)status;
+  res->completion = IMS_CPL_SUCCESS;
+  res->output = req->iova;
+  res->rights = (uint8_t)rights;
+  res->shift = (uint8_t)shift;
   return IMS_STEP_DONE;
 }
 
@@ -52,8 +52,7 @@ static bool is_protected(const struct vtd *v, uint64_t hpa) {
 }
 
 // The walk's cause in the words of chapter 7. Legacy mode knows fewer.
-static unsigned reason_of(const struct ims_xlate *x, bool scalable) {
-  const struct ims_walk_fault *w = &x->res.walk;
+static unsigned reason_of(const struct ims_walk_fault *w, bool write, unsigned s1_levels, bool scalable) {
   bool table = w->during != IMS_FOR_PAGE;
   if (w->stage == 1) {
     switch (w->cause) {
@@ -69,7 +68,6 @@ static unsigned reason_of(const struct ims_xlate *x, bool scalable) {
     default: return IMS_VTD_FR_SGN_8;
     }
   }
-  bool write = x->req.access & IMS_ACC_W;
   switch (w->cause) {
   case IMS_WALK_RANGE: return !scalable ? IMS_VTD_FR_LGN_1 : table ? IMS_VTD_FR_SFS_5 : IMS_VTD_FR_SGN_5;
   case IMS_WALK_ACCESS:
@@ -85,17 +83,15 @@ static unsigned reason_of(const struct ims_xlate *x, bool scalable) {
       return IMS_VTD_FR_LGN_3;
     if (!table)
       return IMS_VTD_FR_SGN_7;
-    return w->s1_level == x->walk.s1.levels ? IMS_VTD_FR_SFS_6 : IMS_VTD_FR_SFS_7;
+    return w->s1_level == s1_levels ? IMS_VTD_FR_SFS_6 : IMS_VTD_FR_SFS_7;
   case IMS_WALK_AD_NOSNOOP: return IMS_VTD_FR_SSS_5;
   case IMS_WALK_AD_FAILED: return IMS_VTD_FR_SSS_6;
   default: return scalable ? IMS_VTD_FR_SGN_8 : IMS_VTD_FR_LGN_4;
   }
 }
 
-static void describe(struct ims_xlate *x, unsigned what, unsigned len) {
-  struct vtd_flight *f = vtd_flight_of(x);
-  x->port.step =
-      (struct ims_step){.what = (uint8_t)what, .len = (uint8_t)len, .hpa = f->at, .gpa = f->at, .addr = x->req.iova};
+static void describe(struct ims_port *port, const struct vtd_flight *f, uint64_t iova, unsigned what, unsigned len) {
+  port->step = (struct ims_step){.what = (uint8_t)what, .len = (uint8_t)len, .hpa = f->at, .gpa = f->at, .addr = iova};
 }
 
 // Reads a structure at f->at. Beyond the host address width there is nothing to read: the structure's access error.
@@ -108,7 +104,7 @@ static void describe(struct ims_xlate *x, unsigned what, unsigned len) {
       if (now) {                                                                                                       \
         port->answer.ok = now->read(ctx, f->at, port->answer.data, (len_));                                            \
       } else {                                                                                                         \
-        describe(x, (what), (len_));                                                                                   \
+        describe(port, f, req->iova, (what), (len_));                                                                  \
         IMS_ASK(f->state, n, IMS_STEP_READ);                                                                           \
       }                                                                                                                \
     }                                                                                                                  \
@@ -123,7 +119,7 @@ static void describe(struct ims_xlate *x, unsigned what, unsigned len) {
         struct ims_tag tag_ = {(addr_), 1};                                                                            \
         (var) = now->probe(ctx, (cache_), &tag_);                                                                      \
       } else {                                                                                                         \
-        describe(x, (what), 0);                                                                                        \
+        describe(port, f, req->iova, (what), 0);                                                                       \
         port->step.cache = (cache_);                                                                                   \
         port->step.tag = (struct ims_tag){(addr_), 1};                                                                 \
         IMS_ASK(f->state, n, IMS_STEP_PROBE);                                                                          \
@@ -142,7 +138,7 @@ static void describe(struct ims_xlate *x, unsigned what, unsigned len) {
         struct ims_tag tag_ = {(addr_), 1};                                                                            \
         now->fill(ctx, (cache_), &tag_, (aux_), &(room));                                                              \
       } else {                                                                                                         \
-        describe(x, (what), 0);                                                                                        \
+        describe(port, f, req->iova, (what), 0);                                                                       \
         port->step.cache = (cache_);                                                                                   \
         port->step.tag = (struct ims_tag){(addr_), 1};                                                                 \
         port->step.aux = (aux_);                                                                                       \
@@ -152,13 +148,13 @@ static void describe(struct ims_xlate *x, unsigned what, unsigned len) {
     }                                                                                                                  \
   } while (0)
 
-#define CONTEXT_KEY ((uint64_t)(x->req.source & 0xffff))
-#define PASID_KEY   ((uint64_t)(x->req.source & 0xffff) << 20 | f->pasid)
+#define SOURCE      (uint64_t)(req->source & 0xffff)
+#define CONTEXT_KEY ims_tag_key(SOURCE)
+#define PASID_KEY   ims_tag_key(SOURCE << 20 | f->pasid)
 
 // Does a cached translation serve this request? If a right is missing or a dirty bit is still to be set, the tables decide
 // (VT-d 3.6.2, 3.7.2 allow either).
-IMS_INLINE bool iotlb_serves(const struct ims_xlate *x, const struct vtd_flight *f, const struct vtd_stages *s,
-                             const struct ims_tlb_value *t) {
+IMS_INLINE bool iotlb_serves(const struct vtd_flight *f, const struct vtd_stages *s, const struct ims_tlb_value *t) {
   unsigned access = f->access;
   bool dirty = (t->flags & (IMS_TLB_S1_DIRTY | IMS_TLB_S2_DIRTY)) == (IMS_TLB_S1_DIRTY | IMS_TLB_S2_DIRTY);
   if ((access & IMS_ACC_W) && !dirty)
@@ -167,7 +163,6 @@ IMS_INLINE bool iotlb_serves(const struct ims_xlate *x, const struct vtd_flight 
     unsigned rights = ims_walk_rights(&s->s1, &s->s2, t->perm1, t->perm2, access & IMS_ACC_PRIV);
     return rights & IMS_PERM_R && (!(access & IMS_ACC_W) || (rights & IMS_PERM_W));
   }
-  (void)x;
   return (!s->s1.fmt || ims_fs_judge(&s->s1, t->perm1, access) == IMS_DENY_NOTHING) &&
          (!s->s2.fmt || ims_ss_judge(&s->s2, t->perm2, access) == IMS_DENY_NOTHING);
 }
@@ -186,129 +181,128 @@ static unsigned iotlb_denies(const struct vtd_flight *f, const struct vtd_stages
   }
 }
 
-IMS_INLINE enum ims_step_kind translated(struct ims_xlate *x, struct vtd *v, const struct vtd_stages *s, uint64_t out,
-                                         unsigned shift, unsigned perm1, unsigned perm2, unsigned flags) {
-  struct vtd_flight *f = vtd_flight_of(x);
+IMS_INLINE enum ims_step_kind answer(const struct vtd *v, struct ims_result *res, const struct vtd_flight *f,
+                                     uint64_t out, unsigned shift, unsigned perm1, unsigned perm2, unsigned flags) {
+  const struct vtd_stages *s = f->stages;
   if (__builtin_expect(v->reg[IMS_VTD_PMEN] != 0, 0) && is_protected(v, out))
-    return blocked(x);
-  x->res.status = IMS_STATUS_OK;
-  x->res.completion = IMS_CPL_SUCCESS;
-  x->res.output = out;
-  x->res.shift = (uint8_t)shift;
-  x->res.snoop = s->snoop || (flags & IMS_TLB_SNOOP);
-  x->res.rights = (uint8_t)ims_walk_rights(&s->s1, &s->s2, perm1, perm2, f->access & IMS_ACC_PRIV);
+    return block(res);
+  res->status = IMS_STATUS_OK;
+  res->completion = IMS_CPL_SUCCESS;
+  res->output = out;
+  res->shift = (uint8_t)shift;
+  res->snoop = s->snoop || (flags & IMS_TLB_SNOOP);
+  res->rights = (uint8_t)ims_walk_rights(&s->s1, &s->s2, perm1, perm2, f->access & IMS_ACC_PRIV);
   if ((f->access & IMS_ACC_QUERY) && !(f->access & IMS_ACC_W))
-    x->res.rights &= (uint8_t)~IMS_PERM_W; // not asked for, so no dirty bit was set
+    res->rights &= (uint8_t)~IMS_PERM_W; // not asked for, so no dirty bit was set
   return IMS_STEP_DONE;
 }
 
-IMS_INLINE enum ims_step_kind advance(struct ims_xlate *x, const struct vtd_hooks *now, void *ctx) {
+// Everything by pointer, so that the untimed run can keep it all in registers.
+IMS_INLINE enum ims_step_kind advance(struct vtd *v, const struct ims_request *req, struct ims_result *res,
+                                      struct vtd_flight *f, struct ims_walk *w, struct ims_port *port,
+                                      const struct vtd_hooks *now) {
   const struct ims_walk_hooks *h = now ? &now->walk : NULL;
-  struct vtd *v = vtd_of(x->iommu);
-  struct vtd_flight *f = vtd_flight_of(x);
-  struct ims_port *port = &x->port;
+  void *ctx = v;
   unsigned reason;
 
   switch (f->state) {
   case 0:
     // 1. Translation off: requests pass, translation requests do not.
-    if (__builtin_expect(!(v->reg[IMS_VTD_GSTS] & IMS_VTD_BITS(GSTS_TES)), 0)) {
-      if (x->req.type == IMS_TRANSLATION_REQUEST || x->req.type == IMS_PAGE_REQUEST || is_protected(v, x->req.iova))
-        return blocked(x);
-      return pass(x, IMS_STATUS_BYPASS, IMS_PERM_R | IMS_PERM_W | IMS_PERM_X, 12);
+    if (__builtin_expect(v->mode == VTD_OFF, 0)) {
+      if (req->type == IMS_TRANSLATION_REQUEST || req->type == IMS_PAGE_REQUEST || is_protected(v, req->iova))
+        return block(res);
+      return identity(req, res, IMS_STATUS_BYPASS, IMS_PERM_R | IMS_PERM_W | IMS_PERM_X, 12);
     }
 
     // 2. The interrupt range on input (3.14): without PASID it is no DMA address.
-    if (__builtin_expect(in_interrupt_range(x->req.iova), 0) && !x->req.has_pasid) {
-      if (x->req.type == IMS_TRANSLATION_REQUEST) {
-        x->res.untranslated_only = true;
-        return pass(x, IMS_STATUS_OK, IMS_PERM_W, 20);
+    if (__builtin_expect(in_interrupt_range(req->iova), 0) && !req->has_pasid) {
+      if (req->type == IMS_TRANSLATION_REQUEST) {
+        res->untranslated_only = true;
+        return identity(req, res, IMS_STATUS_OK, IMS_PERM_W, 20);
       }
-      if (x->req.type == IMS_UNTRANSLATED) {
-        if (x->req.access & IMS_ACC_R)
-          return fail(x, IMS_VTD_FR_IRT_9);
-        return pass(x, IMS_STATUS_BYPASS, IMS_PERM_W, 20); // an interrupt message
+      if (req->type == IMS_UNTRANSLATED) {
+        if (req->access & IMS_ACC_R)
+          return refuse(req, res, f->fpd, IMS_VTD_FR_IRT_9);
+        return identity(req, res, IMS_STATUS_BYPASS, IMS_PERM_W, 20); // an interrupt message
       }
     }
 
     // 3. The mode (9.1).
-    f->scalable = v->ttm == VTD_TTM_SCALABLE;
-    if (__builtin_expect(v->ttm != VTD_TTM_SCALABLE, 0)) {
-      if (v->ttm == VTD_TTM_ABORT && v->cfg.adms)
-        return blocked(x);
-      if (v->ttm != VTD_TTM_LEGACY)
-        return fail(x, IMS_VTD_FR_RTA_1);
-      if (x->req.type == IMS_PAGE_REQUEST)
-        return fail(x, IMS_VTD_FR_RTA_3);
-      if (x->req.has_pasid)
-        return fail(x, IMS_VTD_FR_RTA_2);
-    } else if (!v->cfg.smts) {
-      return fail(x, IMS_VTD_FR_RTA_1);
+    f->scalable = v->mode == VTD_SCALABLE;
+    if (__builtin_expect(!f->scalable, 0)) {
+      if (v->mode == VTD_ABORT)
+        return block(res);
+      if (v->mode == VTD_INVALID)
+        return refuse(req, res, f->fpd, IMS_VTD_FR_RTA_1);
+      if (req->type == IMS_PAGE_REQUEST)
+        return refuse(req, res, f->fpd, IMS_VTD_FR_RTA_3);
+      if (req->has_pasid)
+        return refuse(req, res, f->fpd, IMS_VTD_FR_RTA_2);
     }
 
     // 4. The context entry, by way of the root entry.
     PROBE_STRUCT(1, IMS_STRUCT_CONTEXT_ENTRY, IMS_CACHE_CONTEXT, CONTEXT_KEY, f->context, f->context_room);
     if (!f->context) {
-      f->at = v->root + (x->req.source >> 8 & 255) * 16;
+      f->at = v->root + (req->source >> 8 & 255) * 16;
       READ_STRUCT(2, IMS_STRUCT_ROOT_ENTRY, 16);
       if (!port->answer.ok)
-        return fail(x, f->scalable ? IMS_VTD_FR_SRT_1 : IMS_VTD_FR_LRT_1);
-      unsigned devfn = x->req.source & 255;
+        return refuse(req, res, f->fpd, f->scalable ? IMS_VTD_FR_SRT_1 : IMS_VTD_FR_LRT_1);
+      unsigned devfn = req->source & 255;
       reason = vtd_decode_root(v, f->scalable, port->answer.data, devfn, &f->at);
       if (reason)
-        return fail(x, reason);
+        return refuse(req, res, f->fpd, reason);
       f->at += f->scalable ? (devfn & 127) * 32 : devfn * 16;
       READ_STRUCT(3, IMS_STRUCT_CONTEXT_ENTRY, f->scalable ? 32 : 16);
       if (!port->answer.ok)
-        return fail(x, f->scalable ? IMS_VTD_FR_SCT_1 : IMS_VTD_FR_LCT_1);
+        return refuse(req, res, f->fpd, f->scalable ? IMS_VTD_FR_SCT_1 : IMS_VTD_FR_LCT_1);
       struct vtd_context *c = &f->context_room;
       reason = f->scalable ? vtd_decode_context(v, port->answer.data, c)
-                           : vtd_decode_legacy_context(v, port->answer.data, x->req.type, c);
+                           : vtd_decode_legacy_context(v, port->answer.data, req->type, c);
       f->fpd |= c->fpd;
       c->fault = (uint8_t)reason;
       // A request kind that TT blocks is no property of the entry. With CM=1 what faults may be cached too (6.1).
       if (reason && (!v->cfg.cm || reason == IMS_VTD_FR_LCT_5))
-        return fail(x, reason);
+        return refuse(req, res, f->fpd, reason);
       f->context = c;
-      FILL_STRUCT(4, IMS_STRUCT_CONTEXT_ENTRY, IMS_CACHE_CONTEXT, CONTEXT_KEY,
-                  CONTEXT_KEY << 16 | f->context->stages.did, f->context_room);
+      FILL_STRUCT(4, IMS_STRUCT_CONTEXT_ENTRY, IMS_CACHE_CONTEXT, CONTEXT_KEY, SOURCE << 16 | f->context->stages.did,
+                  f->context_room);
     }
     f->fpd |= f->context->fpd;
     if (__builtin_expect(f->context->fault != 0, 0))
-      return fail(x, f->context->fault);
+      return refuse(req, res, f->fpd, f->context->fault);
 
     // 5. The kind of request.
-    if (__builtin_expect(x->req.type != IMS_UNTRANSLATED, 0)) {
-      if (x->req.type == IMS_PAGE_REQUEST && !f->context->pre)
-        return fail(x, IMS_VTD_FR_SCT_8);
-      if (x->req.type != IMS_PAGE_REQUEST && !f->context->dte)
-        return fail(x, f->scalable ? IMS_VTD_FR_SCT_5 : IMS_VTD_FR_LCT_5);
-      if (x->req.type == IMS_TRANSLATED) {
-        if (x->req.iova >> v->cfg.haw)
-          return fail(x, f->scalable ? IMS_VTD_FR_SGN_4 : IMS_VTD_FR_LGN_1);
-        if (in_interrupt_range(x->req.iova))
-          return fail(x, f->scalable ? IMS_VTD_FR_SGN_8 : IMS_VTD_FR_LGN_4);
-        if (is_protected(v, x->req.iova))
-          return blocked(x);
-        return pass(x, IMS_STATUS_OK, IMS_PERM_R | IMS_PERM_W | IMS_PERM_X, 12);
+    if (__builtin_expect(req->type != IMS_UNTRANSLATED, 0)) {
+      if (req->type == IMS_PAGE_REQUEST && !f->context->pre)
+        return refuse(req, res, f->fpd, IMS_VTD_FR_SCT_8);
+      if (req->type != IMS_PAGE_REQUEST && !f->context->dte)
+        return refuse(req, res, f->fpd, f->scalable ? IMS_VTD_FR_SCT_5 : IMS_VTD_FR_LCT_5);
+      if (req->type == IMS_TRANSLATED) {
+        if (req->iova >> v->cfg.haw)
+          return refuse(req, res, f->fpd, f->scalable ? IMS_VTD_FR_SGN_4 : IMS_VTD_FR_LGN_1);
+        if (in_interrupt_range(req->iova))
+          return refuse(req, res, f->fpd, f->scalable ? IMS_VTD_FR_SGN_8 : IMS_VTD_FR_LGN_4);
+        if (is_protected(v, req->iova))
+          return block(res);
+        return identity(req, res, IMS_STATUS_OK, IMS_PERM_R | IMS_PERM_W | IMS_PERM_X, 12);
       }
     }
 
     if (f->scalable) {
       // 6. The PASID: the request's own, or RID_PASID with the context entry's privilege.
-      if (x->req.has_pasid) {
+      if (req->has_pasid) {
         if (!f->context->paside)
-          return fail(x, IMS_VTD_FR_SCT_6);
-        if (x->req.pasid >= f->context->pasid_limit)
-          return fail(x, IMS_VTD_FR_SCT_7);
-        f->pasid = x->req.pasid;
+          return refuse(req, res, f->fpd, IMS_VTD_FR_SCT_6);
+        if (req->pasid >= f->context->pasid_limit)
+          return refuse(req, res, f->fpd, IMS_VTD_FR_SCT_7);
+        f->pasid = req->pasid;
       } else {
         f->pasid = f->context->rid_pasid;
         f->access &= (uint8_t) ~(IMS_ACC_PRIV | IMS_ACC_X);
         f->access |= f->context->rid_priv ? IMS_ACC_PRIV : 0;
       }
-      if (x->req.type == IMS_PAGE_REQUEST)
-        return pass(x, IMS_STATUS_OK, 0, 12);
+      if (req->type == IMS_PAGE_REQUEST)
+        return identity(req, res, IMS_STATUS_OK, 0, 12);
 
       // 7. The PASID entry, by way of the directory.
       PROBE_STRUCT(5, IMS_STRUCT_PASID_ENTRY, IMS_CACHE_PASID, PASID_KEY, f->stages, f->stages_room);
@@ -316,38 +310,38 @@ IMS_INLINE enum ims_step_kind advance(struct ims_xlate *x, const struct vtd_hook
         f->at = f->context->pasid_dir + ims_vtd_pasid_dir_index(f->pasid) * 8ull;
         READ_STRUCT(6, IMS_STRUCT_PASID_DIR, 8);
         if (!port->answer.ok)
-          return fail(x, IMS_VTD_FR_SPD_1);
+          return refuse(req, res, f->fpd, IMS_VTD_FR_SPD_1);
         uint64_t dir = port->answer.data[0];
         f->fpd |= dir >> 1 & 1;
         if (!(dir & 1))
-          return fail(x, IMS_VTD_FR_SPD_2);
+          return refuse(req, res, f->fpd, IMS_VTD_FR_SPD_2);
         if ((dir & 0xffc) || (dir >> 12 << 12) >> v->cfg.haw)
-          return fail(x, IMS_VTD_FR_SPD_3);
+          return refuse(req, res, f->fpd, IMS_VTD_FR_SPD_3);
         f->at = (dir >> 12 << 12) + ims_vtd_pasid_table_index(f->pasid) * 64ull;
         READ_STRUCT(7, IMS_STRUCT_PASID_ENTRY, 64);
         if (!port->answer.ok)
-          return fail(x, IMS_VTD_FR_SPT_1);
+          return refuse(req, res, f->fpd, IMS_VTD_FR_SPT_1);
         struct vtd_stages *s = &f->stages_room;
         reason = vtd_decode_pasid(v, port->answer.data, s);
         f->fpd |= s->fpd;
         s->fpd = f->fpd;
         s->fault = (uint8_t)reason;
         if (reason && !v->cfg.cm)
-          return fail(x, reason);
+          return refuse(req, res, f->fpd, reason);
         f->stages = s;
         FILL_STRUCT(8, IMS_STRUCT_PASID_ENTRY, IMS_CACHE_PASID, PASID_KEY, IMS_TAG_ID(f->stages->did, f->pasid, 0),
                     f->stages_room);
       }
       f->fpd |= f->stages->fpd;
       if (__builtin_expect(f->stages->fault != 0, 0))
-        return fail(x, f->stages->fault);
+        return refuse(req, res, f->fpd, f->stages->fault);
 
       // 8. Privileged and execute requests.
       if (f->stages->s1.fmt && __builtin_expect(f->access & (IMS_ACC_PRIV | IMS_ACC_X), 0)) {
         if ((f->access & IMS_ACC_X) && v->cfg.revision < 4 && !f->stages->ere)
-          return fail(x, IMS_VTD_FR_SPT_5);
+          return refuse(req, res, f->fpd, IMS_VTD_FR_SPT_5);
         if ((f->access & IMS_ACC_PRIV) && !f->stages->sre)
-          return fail(x, IMS_VTD_FR_SPT_6);
+          return refuse(req, res, f->fpd, IMS_VTD_FR_SPT_6);
       }
     } else {
       f->stages = &f->context->stages;
@@ -355,155 +349,192 @@ IMS_INLINE enum ims_step_kind advance(struct ims_xlate *x, const struct vtd_hook
 
     // 9. Pass-through.
     if (f->stages->pgtt == VTD_PGTT_PASSTHROUGH) {
-      if (x->req.iova >> v->cfg.haw)
-        return fail(x, f->scalable ? IMS_VTD_FR_SGN_4 : IMS_VTD_FR_LGN_1);
-      if (in_interrupt_range(x->req.iova))
-        return fail(x, f->scalable ? IMS_VTD_FR_SGN_8 : IMS_VTD_FR_LGN_4);
-      x->res.snoop = f->stages->snoop;
-      if (is_protected(v, x->req.iova))
-        return blocked(x);
-      return pass(x, IMS_STATUS_OK, IMS_PERM_R | IMS_PERM_W | IMS_PERM_X, 12);
+      if (req->iova >> v->cfg.haw)
+        return refuse(req, res, f->fpd, f->scalable ? IMS_VTD_FR_SGN_4 : IMS_VTD_FR_LGN_1);
+      if (in_interrupt_range(req->iova))
+        return refuse(req, res, f->fpd, f->scalable ? IMS_VTD_FR_SGN_8 : IMS_VTD_FR_LGN_4);
+      res->snoop = f->stages->snoop;
+      if (is_protected(v, req->iova))
+        return block(res);
+      return identity(req, res, IMS_STATUS_OK, IMS_PERM_R | IMS_PERM_W | IMS_PERM_X, 12);
     }
 
     // 10. The IOTLB. Second-stage translations belong to the domain alone, whichever PASID uses them (6.2.4).
     f->iotlb_id = IMS_TAG_ID(f->stages->did, f->stages->pgtt == VTD_PGTT_SECOND ? 0 : f->pasid, f->stages->pgtt);
     if (v->base.caches >> IMS_CACHE_IOTLB & 1) {
-      IMS_PROBE_TLB(f->state, 9, describe(x, IMS_STRUCT_DATA, 0), IMS_CACHE_IOTLB, x->req.iova, f->iotlb_id);
+      IMS_PROBE_TLB(f->state, 9, describe(port, f, req->iova, IMS_STRUCT_DATA, 0), IMS_CACHE_IOTLB, req->iova,
+                    f->iotlb_id);
       if (port->answer.hit) {
         const struct ims_tlb_value *t = &port->answer.value;
-        uint64_t out = t->addr | (x->req.iova & ((1ull << t->shift) - 1));
-        if (iotlb_serves(x, f, f->stages, t)) {
+        uint64_t out = t->addr | (req->iova & ((1ull << t->shift) - 1));
+        if (iotlb_serves(f, f->stages, t)) {
           if (in_interrupt_range(out))
-            return fail(x, f->scalable ? IMS_VTD_FR_SGN_8 : IMS_VTD_FR_LGN_4);
-          return translated(x, v, f->stages, out, t->shift, t->perm1, t->perm2, t->flags);
+            return refuse(req, res, f->fpd, f->scalable ? IMS_VTD_FR_SGN_8 : IMS_VTD_FR_LGN_4);
+          return answer(v, res, f, out, t->shift, t->perm1, t->perm2, t->flags);
         }
         if (v->cfg.rights_from_cache && !(f->access & IMS_ACC_QUERY)) {
           reason = iotlb_denies(f, f->stages, t);
           if (reason)
-            return fail(x, reason);
+            return refuse(req, res, f->fpd, reason);
         }
       }
     }
 
     // 11. The walk.
-    x->walk.s1 = f->stages->s1;
-    x->walk.s2 = f->stages->s2;
-    x->walk.in = x->req.iova;
-    x->walk.access = f->access;
-    x->walk.caches = v->base.caches;
+    w->s1 = f->stages->s1;
+    w->s2 = f->stages->s2;
+    w->in = req->iova;
+    w->access = f->access;
+    w->caches = v->base.caches;
     // A nested TLB entry of a domain without a first stage would be the IOTLB entry once more.
-    if (!x->walk.s1.fmt)
-      x->walk.caches &= ~(1u << IMS_CACHE_NESTED);
-    x->walk.psc_gpa = v->cfg.psc_gpa;
-    x->walk.id1 = f->iotlb_id;
-    x->walk.id2 = IMS_TAG_ID(f->stages->did, 0, IMS_TAG_S2);
-    x->walk.deny_base = VTD_INT_BASE;
-    x->walk.deny_size = VTD_INT_SIZE;
-    ims_walk_begin(&x->walk);
+    if (!w->s1.fmt)
+      w->caches &= ~(1u << IMS_CACHE_NESTED);
+    w->psc_gpa = v->cfg.psc_gpa;
+    w->id1 = f->iotlb_id;
+    w->id2 = IMS_TAG_ID(f->stages->did, 0, IMS_TAG_S2);
+    w->deny_base = VTD_INT_BASE;
+    w->deny_size = VTD_INT_SIZE;
+    ims_walk_begin(w);
     f->state = 10;
     __attribute__((fallthrough));
   case 10:;
-    enum ims_step_kind kind = ims_walk_advance(&x->walk, port, h, ctx);
+    enum ims_step_kind kind = ims_walk_advance(w, port, h, ctx);
     if (kind == IMS_STEP_FAULT) {
-      x->res.walk = x->walk.fault;
-      return fail(x, reason_of(x, f->scalable));
+      res->walk = w->fault;
+      return refuse(req, res, f->fpd, reason_of(&res->walk, req->access & IMS_ACC_W, w->s1.levels, f->scalable));
     }
     if (kind != IMS_STEP_DONE)
       return kind;
-    f->access = (f->access & (uint8_t)~IMS_ACC_W) | (x->walk.access & IMS_ACC_W);
-    if ((f->access & IMS_ACC_QUERY) && !(x->walk.perm2 & IMS_PERM_W))
+    f->access = (f->access & (uint8_t)~IMS_ACC_W) | (w->access & IMS_ACC_W);
+    if ((f->access & IMS_ACC_QUERY) && !(w->perm2 & IMS_PERM_W))
       f->access &= (uint8_t)~IMS_ACC_W;
 
     // 12. The translation is cached, whatever the request was.
     if (v->base.caches >> IMS_CACHE_IOTLB & 1)
-      IMS_FILL_TLB(f->state, 11, describe(x, IMS_STRUCT_DATA, 0), IMS_CACHE_IOTLB,
-                   ims_tag_addr(x->req.iova, x->walk.shift), f->iotlb_id,
-                   .addr = x->walk.out >> x->walk.shift << x->walk.shift, .shift = x->walk.shift,
-                   .perm1 = x->walk.perm1, .perm2 = x->walk.perm2, .flags = x->walk.flags);
-    return translated(x, v, f->stages, x->walk.out, x->walk.shift, x->walk.perm1, x->walk.perm2, x->walk.flags);
+      IMS_FILL_TLB(f->state, 11, describe(port, f, req->iova, IMS_STRUCT_DATA, 0), IMS_CACHE_IOTLB,
+                   ims_tag_addr(req->iova, w->shift), f->iotlb_id, .addr = w->out >> w->shift << w->shift,
+                   .shift = w->shift, .perm1 = w->perm1, .perm2 = w->perm2, .flags = w->flags);
+    return answer(v, res, f, w->out, w->shift, w->perm1, w->perm2, w->flags);
   }
   return IMS_STEP_DONE;
 }
 
-void vtd_begin(struct ims_xlate *x) {
-  struct vtd *v = vtd_of(x->iommu);
-  struct vtd_flight *f = vtd_flight_of(x);
-  x->res = (struct ims_result){0};
+IMS_INLINE void begin(const struct vtd *v, const struct ims_request *req, struct ims_result *res,
+                      struct vtd_flight *f) {
+  *res = (struct ims_result){0};
   f->state = 0;
   f->fpd = 0;
-  f->access = x->req.access;
+  f->access = req->access;
   if (v->cfg.revision >= 4)
     f->access &= (uint8_t)~IMS_ACC_X; // rev 4 knows no execute requests: a read
-  if (x->req.type == IMS_TRANSLATION_REQUEST) {
+  if (req->type == IMS_TRANSLATION_REQUEST) {
     f->access |= IMS_ACC_QUERY | IMS_ACC_R | IMS_ACC_W;
-    if (x->req.no_write && v->cfg.nwfs)
+    if (req->no_write && v->cfg.nwfs)
       f->access &= (uint8_t)~IMS_ACC_W;
   }
 }
 
+void vtd_begin(struct ims_xlate *x) { begin(vtd_of(x->iommu), x->req, x->res, vtd_flight_of(x)); }
+
 enum ims_step_kind vtd_step(struct ims_xlate *x) {
-  enum ims_step_kind kind = advance(x, NULL, NULL);
-  x->res.refs = x->port.refs;
+  enum ims_step_kind kind = advance(vtd_of(x->iommu), x->req, x->res, vtd_flight_of(x), &x->walk, &x->port, NULL);
+  x->res->refs = x->port.refs;
   return kind;
 }
 
-// The untimed run: the same code, answered in place.
-static bool now_read64(void *ctx, uint64_t hpa, uint64_t *value) {
-  const struct ims_xlate *x = ctx;
-  return ims_mem_load64(x->iommu->mem, hpa, value) == IMS_ERR_OK;
+static void finish(struct vtd *v, const struct ims_result *res) {
+  v->base.count.requests++;
+  v->base.count.refs += res->refs;
+  if (__builtin_expect(res->status != IMS_STATUS_FAULT, 1))
+    return;
+  v->base.count.faults++;
+  if (!res->recorded)
+    return;
+  v->base.count.faults_recorded++;
+  vtd_fault_log(v, res->record);
 }
-static bool now_update64(void *ctx, uint64_t hpa, uint64_t old, uint64_t desired, uint64_t *seen) {
-  const struct ims_xlate *x = ctx;
-  x->iommu->count.updates++;
-  return ims_mem_cas64(x->iommu->mem, hpa, old, desired, seen) == IMS_ERR_OK;
+
+void vtd_finish(struct ims_xlate *x) { finish(vtd_of(x->iommu), x->res); }
+
+// The untimed run: the same code, answered in place. What is handed to functions that are not inlined is a copy, so that
+// the walk itself stays in registers.
+static inline bool now_read64(void *ctx, uint64_t hpa, uint64_t *value) {
+  struct vtd *v = ctx;
+  const uint8_t *p = ims_mem_ptr(v->base.mem, hpa, 8);
+  if (__builtin_expect(p != NULL, 1)) {
+    memcpy(value, p, 8);
+    return true;
+  }
+  uint64_t copy = 0;
+  bool ok = ims_mem_read(v->base.mem, hpa, &copy, 8) == IMS_ERR_OK;
+  *value = copy;
+  return ok;
 }
-static bool now_probe_tlb(void *ctx, unsigned cache, const struct ims_tag *tag, struct ims_tlb_value *value) {
-  const struct ims_xlate *x = ctx;
-  const struct ims_tlb_value *found = ims_cache_lookup(&x->iommu->cache[cache], tag);
+
+static inline bool now_update64(void *ctx, uint64_t hpa, uint64_t old, uint64_t desired, uint64_t *seen) {
+  struct vtd *v = ctx;
+  uint64_t copy = 0;
+  v->base.count.updates++;
+  bool ok = ims_mem_cas64(v->base.mem, hpa, old, desired, &copy) == IMS_ERR_OK;
+  *seen = copy;
+  return ok;
+}
+
+static __attribute__((noinline)) const void *probe_cache(struct ims_cache *c, uint64_t addr, uint64_t id) {
+  return c->sized ? ims_cache_lookup_sized(c, addr, id) : ims_cache_lookup_exact(c, addr, id);
+}
+
+IMS_INLINE bool now_probe_tlb(void *ctx, unsigned cache, const struct ims_tag *tag, struct ims_tlb_value *value) {
+  struct vtd *v = ctx;
+  struct ims_cache *c = &v->base.cache[cache];
+  const struct ims_tlb_value *found =
+      cache == IMS_CACHE_IOTLB ? ims_cache_lookup_sized(c, tag->addr, tag->id) : probe_cache(c, tag->addr, tag->id);
   if (found)
     *value = *found;
   return found;
 }
-static void now_fill_tlb(void *ctx, unsigned cache, const struct ims_tag *tag, const struct ims_tlb_value *value) {
-  const struct ims_xlate *x = ctx;
-  ims_cache_fill(&x->iommu->cache[cache], tag, 0, value);
-}
-static bool now_read(void *ctx, uint64_t hpa, uint64_t *data, unsigned len) {
-  const struct ims_xlate *x = ctx;
-  return ims_mem_read(x->iommu->mem, hpa, data, len) == IMS_ERR_OK;
-}
-static const void *now_probe(void *ctx, unsigned cache, const struct ims_tag *tag) {
-  const struct ims_xlate *x = ctx;
-  return ims_cache_lookup(&x->iommu->cache[cache], tag);
-}
-static void now_fill(void *ctx, unsigned cache, const struct ims_tag *tag, uint64_t aux, const void *item) {
-  const struct ims_xlate *x = ctx;
-  ims_cache_fill(&x->iommu->cache[cache], tag, aux, item);
+
+static inline void now_fill_tlb(void *ctx, unsigned cache, const struct ims_tag *tag,
+                                const struct ims_tlb_value *value) {
+  struct vtd *v = ctx;
+  struct ims_tag tag_copy = *tag;
+  struct ims_tlb_value copy = *value;
+  ims_cache_fill(&v->base.cache[cache], &tag_copy, 0, &copy);
 }
 
-enum ims_step_kind vtd_run(struct ims_xlate *x) {
+static inline bool now_read(void *ctx, uint64_t hpa, uint64_t *data, unsigned len) {
+  struct vtd *v = ctx;
+  uint64_t copy[8];
+  bool ok = ims_mem_read(v->base.mem, hpa, copy, len) == IMS_ERR_OK;
+  memcpy(data, copy, len);
+  return ok;
+}
+
+IMS_INLINE const void *now_probe(void *ctx, unsigned cache, const struct ims_tag *tag) {
+  struct vtd *v = ctx;
+  return ims_cache_lookup_exact(&v->base.cache[cache], tag->addr, tag->id);
+}
+
+static inline void now_fill(void *ctx, unsigned cache, const struct ims_tag *tag, uint64_t aux, const void *item) {
+  struct vtd *v = ctx;
+  ims_cache_fill(&v->base.cache[cache], tag, aux, item);
+}
+
+void vtd_translate(struct ims_iommu *u, const struct ims_request *req, struct ims_result *res) {
   static const struct vtd_hooks in_place = {
       .walk = {now_read64, now_update64, now_probe_tlb, now_fill_tlb},
       .read = now_read,
       .probe = now_probe,
       .fill = now_fill,
   };
-  vtd_flight_of(x)->state = 0;
-  x->walk.state = 0;
-  enum ims_step_kind kind = advance(x, &in_place, x);
-  x->res.refs = x->port.refs;
-  return kind;
-}
-
-void vtd_finish(struct ims_xlate *x) {
-  struct vtd *v = vtd_of(x->iommu);
-  v->base.count.requests++;
-  v->base.count.refs += x->res.refs;
-  if (x->res.status != IMS_STATUS_FAULT)
-    return;
-  v->base.count.faults++;
-  if (!x->res.recorded)
-    return;
-  v->base.count.faults_recorded++;
-  vtd_fault_log(v, x->res.record);
+  struct vtd *v = vtd_of(u);
+  struct vtd_flight f;
+  struct ims_walk w;
+  struct ims_port port;
+  port.refs = 0;
+  begin(v, req, res, &f);
+  w.state = 0;
+  advance(v, req, res, &f, &w, &port, &in_place);
+  res->refs = port.refs;
+  finish(v, res);
 }
