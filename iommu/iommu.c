@@ -60,7 +60,7 @@ void ims_iommu_drop_caches(struct ims_iommu *u) {
     ims_cache_invalidate(&u->cache[i], &all);
 }
 
-bool ims_page_request(struct ims_iommu *u, const struct ims_page_request *r) { return u->ops->page_request(u, r); }
+bool ims_request_page(struct ims_iommu *u, const struct ims_page_request *r) { return u->ops->page_request(u, r); }
 
 uint64_t ims_iommu_read(struct ims_iommu *u, uint32_t offset, unsigned size) {
   return (size == 4 || size == 8) && offset % size == 0 ? u->ops->read(u, offset, size) : 0;

@@ -146,7 +146,7 @@ void ims_translate(struct ims_iommu *u, const struct ims_request *req, struct im
 void ims_iommu_drop_caches(struct ims_iommu *u);
 
 // A page request from a device. False: the unit refused it, and answered by page_response where that is due.
-bool ims_page_request(struct ims_iommu *u, const struct ims_page_request *r);
+bool ims_request_page(struct ims_iommu *u, const struct ims_page_request *r);
 
 // Registers, as a driver sees them: size 4 or 8, aligned; anything else reads 0 and writes nothing.
 uint64_t ims_iommu_read(struct ims_iommu *u, uint32_t offset, unsigned size);

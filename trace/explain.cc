@@ -191,7 +191,7 @@ ims_result explain(ims_iommu *u, const ims_request &request, Explain *told) {
 }
 
 std::string fault_text(unsigned code) {
-  const struct ims_vtd_fault_info *info = ims_vtd_fault_info(code);
+  const struct ims_vtd_fault_info *info = ims_vtd_fault_find(code);
   if (!info)
     return "unknown reason";
   std::string name = info->name;

@@ -15,7 +15,7 @@ const struct ims_vtd_fault_info *ims_vtd_faults(unsigned i) {
   return i < sizeof faults / sizeof faults[0] ? &faults[i] : NULL;
 }
 
-const struct ims_vtd_fault_info *ims_vtd_fault_info(unsigned code) {
+const struct ims_vtd_fault_info *ims_vtd_fault_find(unsigned code) {
   for (unsigned i = 0; i < sizeof faults / sizeof faults[0]; i++)
     if (faults[i].code == code)
       return &faults[i];

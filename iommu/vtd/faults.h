@@ -94,7 +94,7 @@ struct ims_vtd_fault_info {
 };
 
 // The row of a fault reason, or NULL. Static storage. ims_vtd_faults(i) walks the table, NULL behind the last row.
-const struct ims_vtd_fault_info *ims_vtd_fault_info(unsigned code);
+const struct ims_vtd_fault_info *ims_vtd_fault_find(unsigned code);
 const struct ims_vtd_fault_info *ims_vtd_faults(unsigned i);
 
 #ifdef __cplusplus

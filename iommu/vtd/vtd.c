@@ -26,7 +26,7 @@ static const struct ims_vtd_option options[] = {
 #undef IMS_X
 };
 
-const struct ims_vtd_option *ims_vtd_option(unsigned i) {
+const struct ims_vtd_option *ims_vtd_options(unsigned i) {
   return i < sizeof options / sizeof options[0] ? &options[i] : NULL;
 }
 

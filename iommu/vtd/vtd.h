@@ -103,7 +103,7 @@ struct ims_vtd_option {
   bool feature; // a row of IMS_VTD_FEATURES
 };
 // The i-th row, features first; NULL behind the last.
-const struct ims_vtd_option *ims_vtd_option(unsigned i);
+const struct ims_vtd_option *ims_vtd_options(unsigned i);
 
 void ims_vtd_config_default(struct ims_vtd_config *c);
 

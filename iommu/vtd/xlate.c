@@ -14,7 +14,7 @@ struct vtd_hooks {
 };
 
 static enum ims_step_kind refuse(const struct ims_request *req, struct ims_result *res, bool fpd, unsigned reason) {
-  const struct ims_vtd_fault_info *info = ims_vtd_fault_info(reason);
+  const struct ims_vtd_fault_info *info = ims_vtd_fault_find(reason);
   res->status = IMS_STATUS_FAULT;
   res->fault = (uint16_t)reason;
   res->completion = req->type == IMS_TRANSLATION_REQUEST ? info->ats : (uint8_t)IMS_CPL_UR;
