@@ -47,7 +47,7 @@ std::string rights_text(unsigned rights) {
 unsigned shift_of(unsigned level) { return 12 + 9 * (level - 1); }
 
 constexpr size_t number_column = 5; // "%3u  "
-constexpr size_t name_column = 23;  // of a table's row
+constexpr size_t name_column = 24;  // of a table's row
 constexpr size_t hpa_column = 16;
 constexpr size_t entry_column = 20;
 constexpr size_t bits_column = 13;
@@ -274,9 +274,9 @@ private:
     switch (r.status) {
     case IMS_STATUS_OK:
       out_ << paint("1;32", "ok")
-           << format("  hpa 0x%" PRIx64 "   page %s   rights %s   ", r.output, page_size(r.shift).c_str(),
+           << format("  hpa 0x%" PRIx64 "   page %s   rights %s", r.output, page_size(r.shift).c_str(),
                      rights_text(r.rights).c_str())
-           << refs << "\n";
+           << "\n    " << refs << "\n";
       return;
     case IMS_STATUS_BYPASS:
       out_ << paint("1;33", "bypass") << format("  0x%" PRIx64 " passes as it is   ", r.output) << refs << "\n";

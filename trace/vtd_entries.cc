@@ -53,6 +53,8 @@ const ims_vtd_field fault_record[] = {
     {"F", 127, 1, "this register holds a fault"},
 };
 
+const char *const request_kinds[] = {"write", "page request", "read", "atomic"}; // by T1, T2
+
 template <size_t N> std::vector<const ims_vtd_field *> rows_of(const ims_vtd_field (&rows)[N]) {
   std::vector<const ims_vtd_field *> out;
   for (const ims_vtd_field &row : rows)
@@ -127,10 +129,12 @@ std::vector<Field> decode_vtd_entry(VtdEntry entry, const uint64_t *words, unsig
   for (const ims_vtd_field *row : vtd_fields(entry)) {
     uint64_t value = ims_vtd_bits_get(words, row->lsb, row->width);
     ims_vtd_bits_set(left.data(), row->lsb, row->width, 0);
-    bool present = row->lsb == 0 || row->lsb == 127;
-    if (!value && !present)
-      continue;
     std::string name = row->name, meaning = meaning_of(entry, name, value);
+    bool always = row->lsb == 0 || name == "T1" || name == "F";
+    if (!value && !always)
+      continue;
+    if (name == "T1")
+      meaning = request_kinds[value << 1 | ims_vtd_bits_get(words, 92, 1)];
     if (is_pointer(*row))
       value <<= 12;
     bool hex = is_pointer(*row) || name == "FR" || name == "SID" || name == "PAT";

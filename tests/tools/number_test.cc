@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Numbers, requester ids and nearest words.
+#include "tools/number.h"
+#include "trace/nearest.h"
+
+#include <gtest/gtest.h>
+
+TEST(Number, DecimalAndHexadecimalUpTo64Bits) {
+  uint64_t v = 0;
+  EXPECT_TRUE(ims::parse_number("18446744073709551615", &v));
+  EXPECT_EQ(v, ~0ull);
+  EXPECT_TRUE(ims::parse_number("0xFfff", &v));
+  EXPECT_EQ(v, 0xffffu);
+  EXPECT_TRUE(ims::parse_number("010", &v)); // decimal, not octal
+  EXPECT_EQ(v, 10u);
+  for (const char *bad : {"", "0x", "x", "1 ", " 1", "+1", "-1", "1e3", "0x1g", "18446744073709551616"})
+    EXPECT_FALSE(ims::parse_number(bad, &v)) << bad;
+}
+
+TEST(Number, RequesterIds) {
+  uint64_t v = 0;
+  EXPECT_TRUE(ims::parse_source("ff:1f.7", &v));
+  EXPECT_EQ(v, 0xffffu);
+  EXPECT_TRUE(ims::parse_source("0001:02:03.4", &v));
+  EXPECT_EQ(v, 0x21cu);
+  EXPECT_TRUE(ims::parse_source("300", &v));
+  EXPECT_EQ(v, 300u);
+  for (const char *bad :
+       {"", ":", "0:0", "0.0", "00:03.", ":03.0", "00:.0", "0:0:0:0.0", "00:003.0", "00:03.00", "gg:0.0"})
+    EXPECT_FALSE(ims::parse_source(bad, &v)) << bad;
+  EXPECT_EQ(ims::source_text(0x21c), "02:03.4");
+}
+
+TEST(Nearest, CountsInsertionsDeletionsReplacementsAndSwaps) {
+  EXPECT_EQ(ims::edit_distance("", ""), 0u);
+  EXPECT_EQ(ims::edit_distance("walk", ""), 4u);
+  EXPECT_EQ(ims::edit_distance("walk", "WALK"), 0u);
+  EXPECT_EQ(ims::edit_distance("wlak", "walk"), 1u);
+  EXPECT_EQ(ims::edit_distance("wak", "walk"), 1u);
+  EXPECT_EQ(ims::edit_distance("talk", "walk"), 1u);
+  EXPECT_EQ(ims::edit_distance("kitten", "sitting"), 3u);
+}
+
+TEST(Nearest, PrefersFewEditsThenBeginningsThenOrder) {
+  EXPECT_EQ(ims::nearest("req", {"set", "requests"}), "requests");
+  EXPECT_EQ(ims::nearest("b", {"a", "c"}), "a");
+  EXPECT_EQ(ims::nearest("anything", {}), "");
+}
