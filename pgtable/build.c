@@ -188,7 +188,7 @@ static void free_tree(const struct ims_pgt *p, const struct ims_pgt_mem *mem, un
 
 int ims_pgt_create(struct ims_pgt *p, const struct ims_pgt_mem *mem) {
   if (!p->fmt || !p->levels || p->levels > IMS_PGT_MAX_LEVELS || p->in_bits <= p->fmt->page_shift ||
-      p->in_bits > ims_pgt_shift(p->fmt, p->levels + 1u))
+      p->in_bits > ims_pgt_shift(p->fmt, p->levels) + p->fmt->index_bits)
     return IMS_ERR_INVAL;
   uint64_t root;
   int err = new_table(p, mem, &root);
