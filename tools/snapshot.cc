@@ -229,12 +229,22 @@ void Snapshot::load_files(const std::vector<std::string> &files) {
     fail("snapshot: no memory in the %zu files, expected an ELF64 core or FILE@ADDRESS", files.size());
 }
 
+// Real units show bits whose partners they lack, which then mean nothing: NEST as revision 2.x had it, PDS without PRS
+// (Sapphire Rapids). A configuration made here may not (ims_vtd_config_check), so these go.
+static void drop_idle_features(ims_vtd_config *c) {
+  c->nest &= c->fsts & c->ssts;
+  c->prs &= c->dt;
+  c->pds &= c->prs;
+}
+
 void Snapshot::make_vtd(const ConfigSources &sources, Caches caches) {
   Config config;
   const RegisterFile::Row *cap = registers_.find("CAP"), *ecap = registers_.find("ECAP");
-  if (cap || ecap)
+  if (cap || ecap) {
     ims_vtd_config_from_caps(&config.vtd, cap ? cap->value : ims_vtd_cap(&config.vtd),
                              ecap ? ecap->value : ims_vtd_ecap(&config.vtd));
+    drop_idle_features(&config.vtd);
+  }
   if (const RegisterFile::Row *haw = registers_.find(haw_name))
     config.vtd.haw = static_cast<uint32_t>(haw->value);
   check_config(config, registers_.path);

@@ -173,14 +173,29 @@ TEST(Snapshot, RegisterFileIsKnownByItsContentToo) {
 
 TEST(Snapshot, CapabilitiesOfTheFileDecide) {
   TempDir dir;
-  // ECAP without NEST: the nested PASID entry is not supported.
-  Ran with = run_program({"config", "--print-default"});
-  ASSERT_EQ(with.status, 0);
   std::vector<std::string> files = nested_machine().write(dir, std::string(scalable_registers) +
                                                                    "CAP = 0x81d2008c222f0606\nECAP = 0x880000f00f4e\n");
   Ran r = translate(files, std::string(header) + "0x18\t5\tw\t0x7f0012345678\n");
   // That machine has no PASIDs: PASIDE is a reserved bit there.
   EXPECT_EQ(split(split(r.out, '\n').at(1), '\t').at(7), "0x42");
+}
+
+TEST(Snapshot, CapabilitiesOfRealUnitsAreTaken) {
+  // A client of the 2.x era, whose NEST is that of the withdrawn extended mode; one that stops at legacy mode; a server
+  // that has PDS without PRS.
+  for (const char *caps :
+       {"CAP = 0x1c0000c40660462\nECAP = 0x19e2ff0505e\n", "CAP = 0xd2008c40660462\nECAP = 0xf050da\n",
+        "CAP = 0x9ed008c40780c66\nECAP = 0x3ee9e86f050df\n"}) {
+    TempDir dir;
+    Machine m = legacy_machine(); // none of them has 3 levels
+    m.at(0x2000 + 24 * 16 + 8) = 2 | 9 << 8;
+    m.store(0x11000, 0x12003);
+    m.store(0x12008, 0x400081);
+    Ran r =
+        translate(m.write(dir, std::string(legacy_registers) + caps), std::string(header) + "0x18\t-\tr\t0x212345\n");
+    EXPECT_EQ(r.status, 0) << r.err;
+    EXPECT_EQ(split(split(r.out, '\n').at(1), '\t').at(5), "0x412345") << caps;
+  }
 }
 
 TEST(Snapshot, HostAddressWidthIsANameOfItsOwn) {
