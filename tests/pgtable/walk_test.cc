@@ -499,6 +499,26 @@ TEST(WarmWalk, CachedTablePointerDoesNotSufficeForAWriteToACleanTable) {
   EXPECT_EQ(s.walk().refs, 5u);
 }
 
+TEST(WarmWalk, StaleNestedEntryIsNotWrittenThrough) {
+  // Software moves the page of the leaf table and forgets to invalidate. Reads may still see the old page; the update
+  // walks the second stage, finds the new one, and starts again there.
+  Nested s(4, 4, true);
+  s.map_small(IMS_MAP_A);
+  s.driver.caches = cache_bit(IMS_CACHE_NESTED);
+  EXPECT_EQ(s.walk().refs, 24u);
+  uint64_t page = s.guest_tables[3], old_entry = s.first_entry(1), moved = 12 * GB;
+  ASSERT_EQ(ims_pgt_unmap(&s.second.pgt, &s.machine.tables, page, 4 * KB, 0, nullptr), 0);
+  ASSERT_EQ(ims_pgt_map(&s.second.pgt, &s.machine.tables, page, moved, 4 * KB, IMS_PERM_ALL, IMS_MAP_A, 1), 0);
+  uint64_t new_entry = moved + (old_entry & 0xfff), value = s.machine.load(old_entry);
+  s.machine.store(new_entry, value);
+  EXPECT_EQ(s.walk().reads.back().hpa, old_entry);
+  s.request.write = true;
+  Outcome o = s.walk();
+  ASSERT_TRUE(o.done) << text(o);
+  EXPECT_EQ(s.machine.load(old_entry), value);
+  EXPECT_EQ(s.machine.load(new_entry), value | IMS_FS_D);
+}
+
 // What goes into a cache must come from this walk.
 TEST(Walk, FillsDoNotDependOnWhatMemoryHeldBefore) {
   Machine m(64 * MB, 1 * MB, 1 * MB);
