@@ -46,6 +46,7 @@ uint8_t *ims_mem_ptr_slow(struct ims_mem *m, uint64_t hpa, size_t len) {
   if (!r)
     return NULL;
   m->hot = *r;
+  m->hot_words = r->size >= 8 ? r->size - 7 : 0;
   uint64_t off = hpa - r->base;
   return r->size - off >= len ? r->host + off : NULL;
 }
@@ -239,7 +240,7 @@ int ims_mem_insert(struct ims_mem *m, const struct ims_mem_region *add, size_t n
       r[++out] = r[in];
   }
   m->regions = out + 1;
-  m->hot.size = 0;
+  m->hot.size = m->hot_words = 0;
   return IMS_ERR_OK;
 }
 
@@ -271,7 +272,7 @@ int ims_mem_remove(struct ims_mem *m, uint64_t hpa, uint64_t size) {
     return IMS_ERR_OK;
   if (!reserve(m, 1))
     return IMS_ERR_NOMEM;
-  m->hot.size = 0;
+  m->hot.size = m->hot_words = 0;
 
   size_t first = lower(m, hpa), next = first;
   struct ims_mem_region keep[2]; // what stays of the first and of the last region

@@ -43,8 +43,10 @@ struct ims_pgt_format {
   enum ims_pgt_kind kind;
   uint8_t page_shift;                          // 12
   uint8_t index_bits;                          // 9
+  uint8_t shift[IMS_PGT_MAX_LEVELS + 1];       // by level: log2 of what an entry covers
   uint8_t leaf_levels;                         // bit n: a leaf may stand at level n
   uint64_t addr_mask;                          // address bits of an entry, page-aligned
+  uint64_t deny_mask;                          // bits that take a right away when set
   uint64_t present_mask;                       // present when any of these is set
   uint64_t rsvd_table[IMS_PGT_MAX_LEVELS + 1]; // by level: must be zero in a table entry
   uint64_t rsvd_leaf[IMS_PGT_MAX_LEVELS + 1];  // by level: must be zero in a leaf (PS itself where none may stand)
@@ -100,13 +102,11 @@ void ims_x86_fs_format(struct ims_pgt_format *f, unsigned haw, bool gb_pages, bo
 // VT-d second stage. mb2, gb1: CAP.SSLPS; snp: ECAP.SC; exec: X counts towards presence (rev 3.x, SSEE).
 void ims_vtd_ss_format(struct ims_pgt_format *f, unsigned haw, bool mb2, bool gb1, bool snp, bool exec);
 
-static inline unsigned ims_pgt_shift(const struct ims_pgt_format *f, unsigned level) {
-  return f->page_shift + f->index_bits * (level - 1u);
-}
+static inline unsigned ims_pgt_shift(const struct ims_pgt_format *f, unsigned level) { return f->shift[level]; }
 
 // Address of the entry for `in` in a table of `level` at `table`.
 static inline uint64_t ims_pgt_entry_addr(const struct ims_pgt *p, unsigned level, uint64_t table, uint64_t in) {
-  return table + ((in >> ims_pgt_shift(p->fmt, level)) & ((1u << p->fmt->index_bits) - 1u)) * 8u;
+  return table + ((in >> p->fmt->shift[level]) & 511) * 8u;
 }
 
 // Order as the specification's: not present hides everything, reserved bits come before the meaning.
@@ -115,7 +115,7 @@ static inline enum ims_pte_kind ims_pgt_decode(const struct ims_pgt *p, unsigned
   bool leaf = level == 1 || (e & IMS_FS_PS);
   if (!(e & f->present_mask))
     return IMS_PTE_EMPTY;
-  if (e & (leaf ? f->rsvd_leaf[level] : f->rsvd_table[level]))
+  if (e & (leaf ? f->rsvd_leaf : f->rsvd_table)[level])
     return IMS_PTE_RESERVED;
   return leaf ? IMS_PTE_LEAF : IMS_PTE_TABLE;
 }
@@ -128,11 +128,19 @@ static inline uint64_t ims_pgt_page(const struct ims_pgt *p, unsigned level, uin
   return (e & p->fmt->addr_mask) >> shift << shift;
 }
 
-// Rights of one entry, to be ANDed over the levels.
+// Rights of one entry.
 static inline unsigned ims_pgt_perm(const struct ims_pgt *p, uint64_t e) {
   if (p->fmt->kind == IMS_PGT_X86_FS)
-    return IMS_PERM_R | (e & IMS_FS_RW) | ((e & IMS_FS_US) << 1) | ((e >> 63) ? 0u : (unsigned)IMS_PERM_X);
+    return IMS_PERM_R | (e & IMS_FS_RW) | (e & IMS_FS_US) << 1 | (unsigned)(~e >> 63) << 2;
   return (e & 7u) | IMS_PERM_U | (p->flags & IMS_PGT_EXEC ? 0u : (unsigned)IMS_PERM_X);
+}
+
+// Rights over several levels without looking at each: start with ~0, take every entry in, ask at the end.
+static inline uint64_t ims_pgt_over(const struct ims_pgt *p, uint64_t over, uint64_t e) {
+  return over & (e ^ p->fmt->deny_mask); // what denies when set is turned round
+}
+static inline unsigned ims_pgt_perm_over(const struct ims_pgt *p, uint64_t over) {
+  return ims_pgt_perm(p, over ^ p->fmt->deny_mask);
 }
 
 // The canonical or range check of the input. VT-d 3.6 (first stage), 3.7 (second stage).

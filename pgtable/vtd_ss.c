@@ -12,6 +12,7 @@ void ims_vtd_ss_format(struct ims_pgt_format *f, unsigned haw, bool mb2, bool gb
   *f = (struct ims_pgt_format){
       .kind = IMS_PGT_VTD_SS,
       .page_shift = 12,
+      .shift = {0, 12, 21, 30, 39, 48},
       .index_bits = 9,
       .leaf_levels = (uint8_t)(1u << 1 | (mb2 ? 1u << 2 : 0) | (gb1 ? 1u << 3 : 0)),
       .addr_mask = BITS(51, 12),

@@ -460,7 +460,7 @@ void vtd_finish(struct ims_xlate *x) { finish(vtd_of(x->iommu), x->res); }
 // the walk itself stays in registers.
 static inline bool now_read64(void *ctx, uint64_t hpa, uint64_t *value) {
   struct vtd *v = ctx;
-  const uint8_t *p = ims_mem_ptr(v->base.mem, hpa, 8);
+  const uint8_t *p = ims_mem_ptr8(v->base.mem, hpa);
   if (__builtin_expect(p != NULL, 1)) {
     memcpy(value, p, 8);
     return true;
