@@ -3,7 +3,6 @@
 #include "tools/number.h"
 
 #include <charconv>
-#include <cstdio>
 
 namespace ims {
 
@@ -42,24 +41,6 @@ bool parse_source(std::string_view text, uint64_t *source) {
     return false;
   *source = b << 8 | d << 3 | f;
   return true;
-}
-
-std::string source_text(uint32_t source) {
-  char text[16];
-  if (source > 0xffff)
-    std::snprintf(text, sizeof text, "0x%x", source);
-  else
-    std::snprintf(text, sizeof text, "%02x:%02x.%x", source >> 8, source >> 3 & 31, source & 7);
-  return text;
-}
-
-std::string size_text(unsigned shift) {
-  static const char units[] = "BKMGTPE";
-  unsigned unit = shift / 10;
-  std::string text = std::to_string(1u << shift % 10) + " ";
-  if (unit)
-    text += units[unit < 6 ? unit : 6];
-  return text + "B";
 }
 
 } // namespace ims

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <string_view>
 
 namespace ims {
@@ -14,11 +13,5 @@ bool parse_number(std::string_view text, uint64_t *value);
 // A requester: bb:dd.f, ssss:bb:dd.f (hexadecimal) or a number. The segment selects an IOMMU on a machine with several
 // and is no part of the source id: it is checked and dropped. False: none of these.
 bool parse_source(std::string_view text, uint64_t *source);
-
-// "00:03.0" for ids of 16 bits, else the number in hexadecimal.
-std::string source_text(uint32_t source);
-
-// "4 KB", "2 MB", "1 GB" for powers of two from 1 KB on.
-std::string size_text(unsigned shift);
 
 } // namespace ims

@@ -2,14 +2,13 @@
 // iommusim walk: one translation out of a snapshot, told step by step.
 #include "tools/commands.h"
 #include "tools/error.h"
-#include "tools/number.h"
 #include "tools/options.h"
 #include "tools/requests.h"
 #include "tools/snapshot.h"
 #include "trace/explain.h"
+#include "trace/text.h"
 
 #include <boost/json.hpp>
-#include <cinttypes>
 #include <cstdlib>
 #include <iostream>
 #include <unistd.h>
@@ -20,12 +19,6 @@ namespace json = boost::json;
 namespace ims {
 
 namespace {
-
-std::string hex(uint64_t value) {
-  char text[20];
-  std::snprintf(text, sizeof text, "0x%" PRIx64, value);
-  return text;
-}
 
 // One field of the request from the command line.
 template <class Parse> void take(const Options &o, const char *name, Parse parse) {

@@ -2,25 +2,14 @@
 // Collecting the steps of a translation and saying what each entry means.
 #include "trace/explain.h"
 #include "iommu/vtd/vtd.h"
+#include "trace/text.h"
 
 #include <cinttypes>
-#include <cstdio>
 #include <cstring>
 
 namespace ims {
 
 namespace {
-
-std::string hex(uint64_t value) {
-  char text[20];
-  std::snprintf(text, sizeof text, "0x%" PRIx64, value);
-  return text;
-}
-
-std::string page_size(unsigned shift) {
-  static const char *const units[] = {"B", "KB", "MB", "GB", "TB", "PB", "EB"};
-  return std::to_string(1u << shift % 10) + " " + units[shift / 10 < 7 ? shift / 10 : 6];
-}
 
 bool is_paging(unsigned structure) { return structure == IMS_STRUCT_S1_TABLE || structure == IMS_STRUCT_S2_TABLE; }
 
@@ -96,7 +85,7 @@ std::string leads_to(const ims_pgt &p, unsigned level, uint64_t e, bool guest) {
   case IMS_PTE_TABLE: return "-> " + std::string(guest ? "gpa " : "") + hex(ims_pgt_addr(&p, e));
   case IMS_PTE_LEAF: break;
   }
-  return page_size(ims_pgt_shift(p.fmt, level)) + (guest ? ", gpa " : " page ") + hex(ims_pgt_page(&p, level, e));
+  return size_text(ims_pgt_shift(p.fmt, level)) + (guest ? ", gpa " : " page ") + hex(ims_pgt_page(&p, level, e));
 }
 
 bool is_scalable(const ims_xlate &x) {
@@ -205,9 +194,7 @@ std::string request_text(const ims_request &r) {
                      : (r.access & IMS_ACC_R) && (r.access & IMS_ACC_W) ? "an atomic access"
                      : r.access & IMS_ACC_W                             ? "a write"
                                                                         : "a read";
-  char source[16];
-  std::snprintf(source, sizeof source, "%02x:%02x.%x", r.source >> 8 & 255, r.source >> 3 & 31, r.source & 7);
-  text += " of iova " + hex(r.iova) + " by " + source;
+  text += " of iova " + hex(r.iova) + " by " + source_text(r.source);
   text += r.has_pasid ? " with PASID " + std::to_string(r.pasid) : std::string(" without PASID");
   if (r.access & IMS_ACC_PRIV)
     text += ", privileged";

@@ -1,26 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The explanation as text: the address taken apart, then a numbered line a read, second-stage reads set in.
 #include "trace/explain.h"
+#include "trace/text.h"
 
 #include <algorithm>
 #include <cinttypes>
-#include <cstdarg>
-#include <cstdio>
 #include <ostream>
 
 namespace ims {
 
 namespace {
-
-std::string format(const char *text, ...) __attribute__((format(printf, 1, 2)));
-std::string format(const char *text, ...) {
-  char room[400];
-  va_list args;
-  va_start(args, text);
-  std::vsnprintf(room, sizeof room, text, args);
-  va_end(args);
-  return room;
-}
 
 std::string padded(std::string text, size_t width) {
   if (text.size() < width)
@@ -31,11 +20,6 @@ std::string padded(std::string text, size_t width) {
 std::string centred(const std::string &text, size_t width) {
   size_t left = text.size() < width ? (width - text.size()) / 2 : 0;
   return padded(std::string(left, ' ') + text, width);
-}
-
-std::string page_size(unsigned shift) {
-  static const char *const units[] = {"B", "KB", "MB", "GB", "TB", "PB", "EB"};
-  return std::to_string(1u << shift % 10) + " " + units[shift / 10 < 7 ? shift / 10 : 6];
 }
 
 std::string rights_text(unsigned rights) {
@@ -225,7 +209,7 @@ private:
     std::string text = std::string("hit   ") + ims_cache_name(s.step.cache);
     bool translation = s.step.cache == IMS_CACHE_IOTLB || s.step.cache == IMS_CACHE_NESTED;
     if (translation)
-      text += format(": 0x%" PRIx64 " -> %s page 0x%" PRIx64, s.step.tag.addr, page_size(s.value.shift).c_str(),
+      text += format(": 0x%" PRIx64 " -> %s page 0x%" PRIx64, s.step.tag.addr, size_text(s.value.shift).c_str(),
                      s.value.addr);
     else if (s.step.cache != IMS_CACHE_CONTEXT && s.step.cache != IMS_CACHE_PASID)
       text += format(": next table at %s0x%" PRIx64,
@@ -274,7 +258,7 @@ private:
     switch (r.status) {
     case IMS_STATUS_OK:
       out_ << paint("1;32", "ok")
-           << format("  hpa 0x%" PRIx64 "   page %s   rights %s", r.output, page_size(r.shift).c_str(),
+           << format("  hpa 0x%" PRIx64 "   page %s   rights %s", r.output, size_text(r.shift).c_str(),
                      rights_text(r.rights).c_str())
            << "\n    " << refs << "\n";
       return;

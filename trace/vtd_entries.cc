@@ -2,10 +2,9 @@
 // VT-d's structures in words. Rows of root and context entries and of the fault record stand here; those of the PASID
 // structures come from pasid/vtd.h.
 #include "trace/vtd_entries.h"
+#include "trace/text.h"
 
 #include <cinttypes>
-#include <cstdarg>
-#include <cstdio>
 
 namespace ims {
 
@@ -62,16 +61,6 @@ template <size_t N> std::vector<const ims_vtd_field *> rows_of(const ims_vtd_fie
   return out;
 }
 
-std::string format(const char *text, ...) __attribute__((format(printf, 1, 2)));
-std::string format(const char *text, ...) {
-  char room[200];
-  va_list args;
-  va_start(args, text);
-  std::vsnprintf(room, sizeof room, text, args);
-  va_end(args);
-  return room;
-}
-
 bool is_pointer(const ims_vtd_field &f) { return f.width == 52; }
 
 std::string width_of(uint64_t aw) {
@@ -94,8 +83,7 @@ std::string meaning_of(VtdEntry entry, const std::string &name, uint64_t value) 
   if (name == "PDTS")
     return format("%u entries", ims_vtd_pasid_dir_entries(static_cast<unsigned>(value)));
   if (name == "SID")
-    return format("%02x:%02x.%x", static_cast<unsigned>(value >> 8), static_cast<unsigned>(value >> 3 & 31),
-                  static_cast<unsigned>(value & 7));
+    return source_text(static_cast<uint32_t>(value));
   if (entry == VtdEntry::FAULT_RECORD && name == "AT")
     return at[value & 3];
   return {};
@@ -137,8 +125,8 @@ std::vector<Field> decode_vtd_entry(VtdEntry entry, const uint64_t *words, unsig
       meaning = request_kinds[value << 1 | ims_vtd_bits_get(words, 92, 1)];
     if (is_pointer(*row))
       value <<= 12;
-    bool hex = is_pointer(*row) || name == "FR" || name == "SID" || name == "PAT";
-    out.push_back({name, value, format(hex ? "0x%" PRIx64 : "%" PRIu64, value), meaning});
+    bool in_hex = is_pointer(*row) || name == "FR" || name == "SID" || name == "PAT";
+    out.push_back({name, value, format(in_hex ? "0x%" PRIx64 : "%" PRIu64, value), meaning});
   }
   std::string bits;
   unsigned set = 0;

@@ -2,6 +2,7 @@
 // Numbers, requester ids and nearest words.
 #include "tools/number.h"
 #include "trace/nearest.h"
+#include "trace/text.h"
 
 #include <gtest/gtest.h>
 
@@ -29,6 +30,15 @@ TEST(Number, RequesterIds) {
        {"", ":", "0:0", "0.0", "00:03.", ":03.0", "00:.0", "0:0:0:0.0", "00:003.0", "00:03.00", "gg:0.0"})
     EXPECT_FALSE(ims::parse_source(bad, &v)) << bad;
   EXPECT_EQ(ims::source_text(0x21c), "02:03.4");
+}
+
+TEST(Text, SizesAreInTheUnitThatFits) {
+  EXPECT_EQ(ims::size_text(0), "1 B");
+  EXPECT_EQ(ims::size_text(12), "4 KB");
+  EXPECT_EQ(ims::size_text(16), "64 KB");
+  EXPECT_EQ(ims::size_text(21), "2 MB");
+  EXPECT_EQ(ims::size_text(30), "1 GB");
+  EXPECT_EQ(ims::size_text(39), "512 GB");
 }
 
 TEST(Nearest, CountsInsertionsDeletionsReplacementsAndSwaps) {
