@@ -62,7 +62,7 @@ struct ims_kernel_hooks {
   void *ctx;
   void (*observe)(void *ctx, const struct ims_note *note); // NULL: nobody looks
   // Called between two looks at memory or a register while the driver waits for hardware, so that a timed model can go
-  // on. False: do not wait any longer. NULL: hardware has answered at once or does not answer.
+  // on. False: do not wait any longer. NULL: the driver looks wait_limit times.
   bool (*relax)(void *ctx);
 };
 
@@ -76,7 +76,7 @@ struct ims_kernel_config {
   bool legacy;                   // drive units in legacy mode even where they offer scalable mode
   uint32_t pasid_quota;          // module parameter pasid_quota
   uint32_t dma_entry_limit;      // module parameter dma_entry_limit
-  uint32_t wait_limit;           // looks at memory before the driver gives up waiting
+  uint32_t wait_limit;           // looks before the driver gives up waiting, where there is no hooks.relax
   struct ims_kernel_hooks hooks;
 };
 
@@ -234,9 +234,10 @@ int ims_sva_bind(struct ims_device *d, struct ims_process *p, struct ims_sva **o
 void ims_sva_unbind(struct ims_sva *s); // drops a reference; the last one tears the entry down
 uint32_t ims_sva_pasid(const struct ims_sva *s);
 
-// Whether the device's page requests are on; devices with PRI start with it on.
-void ims_device_enable_pri(struct ims_device *d, bool on);
-void ims_device_enable_ats(struct ims_device *d, bool on);
+// Switches the device's page requests or ATS, which are on from the start where the device has them. -EBUSY: something
+// is attached.
+int ims_device_enable_pri(struct ims_device *d, bool on);
+int ims_device_enable_ats(struct ims_device *d, bool on);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Units, devices and IOMMU groups, as discovery finds them.
+#include "uapi/kernel_internal.h"
+#include <stdlib.h>
+
+static int unit_index(const struct ims_kernel *k, unsigned index) { return index < k->units ? (int)index : -1; }
+
+int ims_kernel_add_unit(struct ims_kernel *k, const char *name, struct ims_iommu *hw, unsigned *index) {
+  if (k->units >= 1u << 14) // vectors: ims_kernel_message
+    return IMS_ERR_NOSPACE;
+  struct host_unit **more = realloc(k->unit, (k->units + 1) * sizeof *more);
+  if (!more)
+    return IMS_ERR_NOMEM;
+  k->unit = more;
+  struct host_unit *u = calloc(1, sizeof *u);
+  char *copy = u ? malloc(strlen(name) + 1) : NULL;
+  if (!copy) {
+    free(u);
+    return IMS_ERR_NOMEM;
+  }
+  strcpy(copy, name);
+  u->k = k;
+  u->index = k->units;
+  u->name = copy;
+  u->hw = hw;
+  u->ops = &ims_vtd_host_ops;
+  k->unit[k->units++] = u; // interrupts may come from now on
+  u->did_used[0] = (1ull << DID_FIRST_FREE) - 1;
+  int err = u->ops->setup(u);
+  if (err) {
+    k->units--;
+    free(u->name);
+    free(u);
+    return err;
+  }
+  if (index)
+    *index = u->index;
+  ims_kernel_interrupts(k);
+  return IMS_ERR_OK;
+}
+
+bool ims_kernel_unit_scalable(const struct ims_kernel *k, unsigned index) {
+  return unit_index(k, index) >= 0 && k->unit[index]->vtd.scalable;
+}
+
+uint64_t ims_kernel_unit_root(const struct ims_kernel *k, unsigned index) {
+  return unit_index(k, index) >= 0 ? k->unit[index]->vtd.root : 0;
+}
+
+struct ims_group *ims_group_of(struct ims_kernel *k, uint32_t id) {
+  struct ims_group *g;
+  HASH_FIND(hh, k->groups, &id, sizeof id, g);
+  return g;
+}
+
+static struct ims_group *group_get(struct ims_kernel *k, uint32_t id) {
+  struct ims_group *g = ims_group_of(k, id);
+  if (g)
+    return g;
+  g = calloc(1, sizeof *g);
+  if (!g)
+    return NULL;
+  g->id = id;
+  HASH_ADD(hh, k->groups, id, sizeof g->id, g);
+  return g;
+}
+
+int ims_kernel_add_device(struct ims_kernel *k, const struct ims_device_config *config, struct ims_device **out) {
+  *out = NULL;
+  if (unit_index(k, config->unit) < 0 || config->pasid_bits > IMS_PASID_BITS)
+    return IMS_ERR_INVAL;
+  if (ims_kernel_device(k, config->unit, config->source))
+    return IMS_ERR_EXIST;
+  struct ims_group *g = config->group == IMS_NO_GROUP ? NULL : group_get(k, config->group);
+  struct ims_device *d = calloc(1, sizeof *d);
+  if (!d || (!g && config->group != IMS_NO_GROUP)) {
+    free(d);
+    return IMS_ERR_NOMEM;
+  }
+  d->k = k;
+  d->cfg = *config;
+  d->unit = k->unit[config->unit];
+  d->id = k->next_device++;
+  d->key = (uint32_t)config->unit << 16 | config->source;
+  d->ats_on = config->ats;
+  d->pri_on = config->pri;
+  int err = d->unit->ops->device_init(d);
+  if (err) {
+    free(d);
+    return err;
+  }
+  HASH_ADD(hh, k->devices, key, sizeof d->key, d);
+  d->group = g;
+  if (g) { // loops over a group go in the order of adding
+    struct ims_device **end = &g->devices;
+    while (*end)
+      end = &(*end)->next_in_group;
+    *end = d;
+  }
+  *out = d;
+  ims_kernel_interrupts(k);
+  return IMS_ERR_OK;
+}
+
+struct ims_device *ims_kernel_device(const struct ims_kernel *k, unsigned unit, uint16_t source) {
+  uint32_t key = (uint32_t)unit << 16 | source;
+  struct ims_device *d;
+  HASH_FIND(hh, k->devices, &key, sizeof key, d);
+  return d;
+}
+
+const struct ims_device_config *ims_device_config(const struct ims_device *d) { return &d->cfg; }
+
+uint64_t ims_device_pasid_dir(const struct ims_device *d) { return d->pasid_dir; }
+
+static int change(struct ims_device *d, bool *what, bool on) {
+  if (d->attachments)
+    return -EBUSY;
+  *what = on;
+  d->unit->ops->device_changed(d);
+  ims_kernel_interrupts(d->k);
+  return 0;
+}
+
+int ims_device_enable_pri(struct ims_device *d, bool on) { return change(d, &d->pri_on, on && d->cfg.pri); }
+
+int ims_device_enable_ats(struct ims_device *d, bool on) { return change(d, &d->ats_on, on && d->cfg.ats); }

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+// Domains, what is attached to them, and the tags that say which caches hold their translations. The manner is that of
+// Linux' VT-d driver (7.x): a domain id for each domain and unit, an IOTLB tag for each (domain id, PASID), a device-TLB
+// tag for each attached device with ATS; a nested domain leaves tags on its parent too, since a change of the second
+// stage concerns what is cached for it. Facts 4.1, steps B3, B4, T7 and I.
+#include "uapi/kernel_internal.h"
+#include <stdlib.h>
+
+// ---- Domain ids of a unit: the lowest free one ----------------------------------------------------------------------
+
+static int did_alloc(struct host_unit *u, uint16_t *did) {
+  for (unsigned full = 0; full < DID_WORDS / 64; full++) {
+    if (u->did_full[full] == ~0ull)
+      continue;
+    unsigned w = full * 64 + (unsigned)__builtin_ctzll(~u->did_full[full]);
+    unsigned bit = (unsigned)__builtin_ctzll(~u->did_used[w]);
+    if (w * 64 + bit >= u->dids)
+      break;
+    u->did_used[w] |= 1ull << bit;
+    if (u->did_used[w] == ~0ull)
+      u->did_full[full] |= 1ull << w % 64;
+    *did = (uint16_t)(w * 64 + bit);
+    return 0;
+  }
+  return -ENOSPC;
+}
+
+static void did_free(struct host_unit *u, uint16_t did) {
+  if (did < DID_FIRST_FREE)
+    return;
+  u->did_used[did / 64] &= ~(1ull << did % 64);
+  u->did_full[did / 4096] &= ~(1ull << did / 64 % 64);
+}
+
+// ---- A domain on a unit ---------------------------------------------------------------------------------------------
+
+struct domain_unit *ims_domain_unit(const struct hdomain *d, const struct host_unit *u) {
+  struct domain_unit *du = d->units;
+  while (du && du->unit != u)
+    du = du->next;
+  return du;
+}
+
+static struct domain_unit *du_get(struct hdomain *d, struct host_unit *u) {
+  struct domain_unit *du = ims_domain_unit(d, u), **end = &d->units;
+  if (du)
+    return du;
+  du = calloc(1, sizeof *du);
+  if (!du)
+    return NULL;
+  du->unit = u;
+  while (*end)
+    end = &(*end)->next;
+  return *end = du;
+}
+
+static void du_put(struct hdomain *d, struct domain_unit *du) {
+  if (du->users || du->tags)
+    return;
+  for (struct domain_unit **at = &d->units; *at; at = &(*at)->next)
+    if (*at == du) {
+      *at = du->next;
+      free(du);
+      return;
+    }
+}
+
+// ---- Tags -----------------------------------------------------------------------------------------------------------
+
+static struct cache_tag *tag_add(struct domain_unit *du, enum cache_tag_type type, uint16_t did, uint32_t pasid,
+                                 struct ims_device *dev) {
+  struct cache_tag *t = calloc(1, sizeof *t);
+  if (!t)
+    return NULL;
+  *t = (struct cache_tag){.prev = du->last, .dev = dev, .pasid = pasid, .users = 1, .did = did, .type = (uint8_t)type};
+  if (du->last)
+    du->last->next = t;
+  else
+    du->tags = t;
+  return du->last = t;
+}
+
+static void tag_put(struct domain_unit *du, struct cache_tag *t) {
+  if (!t || --t->users)
+    return;
+  if (t->prev)
+    t->prev->next = t->next;
+  else
+    du->tags = t->next;
+  if (t->next)
+    t->next->prev = t->prev;
+  else
+    du->last = t->prev;
+  free(t);
+}
+
+// The domain's own IOTLB tag for this PASID. Own tags come first in the list but for the device-TLB ones, and a domain
+// is attached under few PASIDs; the tags that nested domains leave here carry a domain id of their own.
+static struct cache_tag *iotlb_tag(const struct domain_unit *du, uint32_t pasid) {
+  for (struct cache_tag *t = du->tags; t; t = t->next)
+    if (t->type == TAG_IOTLB && t->pasid == pasid)
+      return t;
+  return NULL;
+}
+
+static bool assign_tags(struct attachment *a, struct domain_unit *du) {
+  struct hdomain *d = a->domain;
+  struct cache_tag *t = iotlb_tag(du, a->key.pasid);
+  if (t)
+    t->users++;
+  else if (!tag_add(du, TAG_IOTLB, du->did, a->key.pasid, NULL))
+    return false;
+  if (a->dev->ats_works && !(a->devtlb = tag_add(du, TAG_DEVTLB, du->did, a->key.pasid, a->dev)))
+    return false;
+  if (d->type != HDOMAIN_NESTED)
+    return true;
+  struct domain_unit *parent = du_get(d->parent, du->unit);
+  if (!parent)
+    return false;
+  if (du->nesting)
+    du->nesting->users++;
+  else if (!(du->nesting = tag_add(parent, TAG_NESTING_IOTLB, du->did, a->key.pasid, NULL)))
+    return false;
+  return !a->dev->ats_works ||
+         (a->nesting_devtlb = tag_add(parent, TAG_NESTING_DEVTLB, du->did, a->key.pasid, a->dev)) != NULL;
+}
+
+static void remove_tags(struct attachment *a, struct domain_unit *du) {
+  struct hdomain *d = a->domain;
+  struct cache_tag *t = iotlb_tag(du, a->key.pasid);
+  tag_put(du, t);
+  tag_put(du, a->devtlb);
+  if (d->type == HDOMAIN_NESTED) {
+    struct domain_unit *parent = ims_domain_unit(d->parent, du->unit);
+    if (parent) {
+      tag_put(parent, a->nesting_devtlb);
+      if (du->nesting && du->nesting->users == 1) {
+        tag_put(parent, du->nesting);
+        du->nesting = NULL;
+      } else if (du->nesting) {
+        du->nesting->users--;
+      }
+      du_put(d->parent, parent);
+    }
+  }
+  a->devtlb = a->nesting_devtlb = NULL;
+}
+
+// ---- Domains --------------------------------------------------------------------------------------------------------
+
+int ims_hdomain_new_paging(struct ims_kernel *k, const struct host_unit *u, bool nest, struct hdomain **out) {
+  struct hdomain *d = calloc(1, sizeof *d + sizeof *d->paging);
+  if (!d)
+    return -ENOMEM;
+  d->k = k;
+  d->type = HDOMAIN_PAGING;
+  int err = u->ops->paging_format(u, nest, d->paging);
+  if (!err) {
+    d->paging->pgt.fmt = &d->paging->fmt;
+    err = ims_errno(ims_pgt_create(&d->paging->pgt, &k->tables));
+  }
+  if (err) {
+    free(d);
+    return err;
+  }
+  *out = d;
+  return 0;
+}
+
+struct hdomain *ims_hdomain_new(struct ims_kernel *k, enum hdomain_type type) {
+  struct hdomain *d = calloc(1, sizeof *d);
+  if (d) {
+    d->k = k;
+    d->type = (uint8_t)type;
+  }
+  return d;
+}
+
+void ims_hdomain_free(struct hdomain *d) {
+  if (d->type == HDOMAIN_PAGING)
+    ims_pgt_destroy(&d->paging->pgt, &d->k->tables);
+  if (d->parent)
+    d->parent->users--;
+  free(d);
+}
+
+// ---- Attachments ----------------------------------------------------------------------------------------------------
+
+struct attachment *ims_attachment(const struct ims_device *dev, uint32_t pasid) {
+  struct attachment key = {.key = {dev->id, pasid, 0}}, *a;
+  HASH_FIND(hh, dev->k->attachments, &key.key, sizeof key.key, a);
+  return a;
+}
+
+int ims_attach(struct ims_device *dev, uint32_t pasid, struct hdomain *d, struct attachment **out) {
+  struct host_unit *u = dev->unit;
+  struct ims_kernel *k = dev->k;
+  struct hdomain *tables = d->type == HDOMAIN_NESTED ? d->parent : d;
+  if (ims_attachment(dev, pasid))
+    return -EBUSY;
+  int err = tables->type == HDOMAIN_PAGING ? u->ops->compatible(u, tables) : 0;
+  if (err)
+    return err;
+  struct attachment *a = calloc(1, sizeof *a);
+  struct domain_unit *du = a ? du_get(d, u) : NULL;
+  if (!du) {
+    free(a);
+    return -ENOMEM;
+  }
+  a->key.device = dev->id;
+  a->key.pasid = pasid;
+  a->dev = dev;
+  a->domain = d;
+  if (!du->users) {
+    if (d->type == HDOMAIN_SVA)
+      du->did = DID_FIRST_LEVEL; // one id for all: entries differ by PASID, and PASIDs are the system's
+    else
+      err = did_alloc(u, &du->did);
+  }
+  if (!err) {
+    du->users++;
+    err = assign_tags(a, du) ? u->ops->attach(dev, pasid, d, du->did) : -ENOMEM;
+    if (err) {
+      remove_tags(a, du);
+      if (!--du->users)
+        did_free(u, du->did);
+    }
+  }
+  if (err) {
+    du_put(d, du);
+    free(a);
+    return err;
+  }
+  d->users++;
+  dev->attachments++;
+  HASH_ADD(hh, k->attachments, key, sizeof a->key, a);
+  if (out)
+    *out = a;
+  return 0;
+}
+
+void ims_detach(struct attachment *a, bool gone) {
+  struct hdomain *d = a->domain;
+  struct domain_unit *du = ims_domain_unit(d, a->dev->unit);
+  a->dev->unit->ops->detach(a->dev, a->key.pasid, d, du->did, gone);
+  remove_tags(a, du);
+  if (!--du->users)
+    did_free(du->unit, du->did);
+  du_put(d, du);
+  d->users--;
+  a->dev->attachments--;
+  HASH_DEL(a->dev->k->attachments, a);
+  free(a);
+}
+
+void ims_attachment_cut(struct attachment *a) {
+  struct domain_unit *du = ims_domain_unit(a->domain, a->dev->unit);
+  a->dev->unit->ops->detach(a->dev, a->key.pasid, a->domain, du->did, true);
+}
+
+int ims_hdomain_flush(struct hdomain *d, uint64_t first, uint64_t last, bool leaf) {
+  int result = 0;
+  for (struct domain_unit *du = d->units; du; du = du->next) {
+    int err = du->tags ? du->unit->ops->flush(d, du, first, last, leaf) : 0;
+    if (err && !result)
+      result = err;
+  }
+  return result;
+}
+
+int ims_hdomain_flush_new(struct hdomain *d, uint64_t first, uint64_t last) {
+  int result = 0;
+  for (struct domain_unit *du = d->units; du; du = du->next) {
+    int err = du->tags ? du->unit->ops->flush_new(du, first, last) : 0;
+    if (err && !result)
+      result = err;
+  }
+  return result;
+}

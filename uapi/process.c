@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// Processes: made, ended, and how the kernel reaches the memory they name in calls.
+#include "uapi/kernel_internal.h"
+#include <stdlib.h>
+
+int ims_process_new(struct ims_kernel *k, struct ims_process **out) {
+  struct ims_process *p = calloc(1, sizeof *p);
+  *out = NULL;
+  if (!p)
+    return IMS_ERR_NOMEM;
+  p->k = k;
+  p->id = k->next_process++;
+  p->mmap_next = 0x7f0000000000ull;
+  ims_x86_fs_format(&p->fmt, IMS_MEM_ADDR_BITS, true, false);
+  p->pgt = (struct ims_pgt){.fmt = &p->fmt,
+                            .a_bits = IMS_FS_A,
+                            .d_bit = IMS_FS_D,
+                            .levels = k->cfg.cpu_levels,
+                            .in_bits = k->cfg.cpu_levels == 5 ? 57 : 48};
+  struct ims_pgt_mem mem = ims_page_pool_pgt_mem(&k->pool);
+  int err = ims_pgt_create(&p->pgt, &mem);
+  if (err) {
+    free(p);
+    return err;
+  }
+  p->next = k->processes;
+  if (p->next)
+    p->next->prev = p;
+  k->processes = p;
+  *out = p;
+  return IMS_ERR_OK;
+}
+
+static int put_leaf(void *ctx, const struct ims_pgt_visit *v) {
+  if (v->kind == IMS_PTE_LEAF)
+    ims_frames_put(ctx, v->out, v->size);
+  return IMS_VISIT_ON;
+}
+
+void ims_process_exit(struct ims_process *p) {
+  struct ims_pgt_mem mem = ims_page_pool_pgt_mem(&p->k->pool);
+  if (p->exited)
+    return;
+  // exit_mm: devices stop using the page table before its pages go; then the files.
+  ims_sva_exit(p);
+  for (size_t fd = 0; fd < p->files; fd++)
+    if (p->file[fd])
+      ims_close(p->file[fd]);
+  ims_vm_free_all(p);
+  p->exited = true;
+  ims_pgt_iterate(&p->pgt, &mem, 0, UINT64_MAX, put_leaf, p->k);
+  ims_pgt_destroy(&p->pgt, &mem);
+  struct hidden_page *h, *next;
+  HASH_ITER(hh, p->hidden, h, next) {
+    HASH_DEL(p->hidden, h);
+    ims_frames_put(p->k, h->hpa, 1ull << h->shift);
+    free(h);
+  }
+  ims_kernel_interrupts(p->k);
+  if (!p->svas)
+    ims_process_free(p);
+}
+
+// The mm dies: its PASID is free again.
+void ims_process_free(struct ims_process *p) {
+  struct ims_kernel *k = p->k;
+  if (p->sva_pasid)
+    ims_pasid_free(&k->pasids, 0, p->sva_pasid);
+  if (p->prev)
+    p->prev->next = p->next;
+  else
+    k->processes = p->next;
+  if (p->next)
+    p->next->prev = p->prev;
+  free(p->vma);
+  free(p->file);
+  free(p);
+}
+
+void ims_process_set_user(struct ims_process *p, const struct ims_user *user) {
+  p->user = user ? *user : (struct ims_user){0};
+}
+
+bool ims_user_read(const struct ims_process *p, void *dst, uint64_t src, size_t len) {
+  if (!len)
+    return true;
+  if (p->user.read)
+    return p->user.read(p->user.ctx, dst, src, len);
+  return !ims_process_read((struct ims_process *)(uintptr_t)p, src, dst, len);
+}
+
+bool ims_user_write(const struct ims_process *p, uint64_t dst, const void *src, size_t len) {
+  if (!len)
+    return true;
+  if (p->user.write)
+    return p->user.write(p->user.ctx, dst, src, len);
+  return !ims_process_write((struct ims_process *)(uintptr_t)p, dst, src, len);
+}
+
+uint32_t ims_process_pasid(const struct ims_process *p) { return p->sva_pasid; }

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shared virtual addressing: a process's own page table as the first stage of a device's PASID. Linux' iommu-sva.c and
+// intel/svm.c (7.x); facts 2, steps 1 to 10.
+#include "uapi/kernel_internal.h"
+#include <stdlib.h>
+
+enum { RESPONSE_SUCCESS = 0, RESPONSE_INVALID = 1 };
+
+// Step 2: one PASID a process, for all devices, until its mm dies.
+static int pasid_of(struct ims_process *p, const struct ims_device *dev) {
+  uint32_t limit = dev->max_pasids ? dev->max_pasids : 1u << IMS_PASID_BITS; // none: refused below, as step 5 has it
+  if (p->sva_pasid)
+    return p->sva_pasid >= limit ? -EOVERFLOW : 0;
+  int err = ims_pasid_alloc(&p->k->pasids, 0, 1, limit - 1, NULL, &p->sva_pasid);
+  return err == IMS_ERR_OK ? 0 : err == IMS_ERR_NOMEM ? -ENOMEM : -ENOSPC;
+}
+
+// Step 5.
+static int check(const struct ims_device *dev) {
+  if (!dev->max_pasids || !dev->ats_works || (dev->cfg.pri && !dev->pri_works))
+    return -EINVAL;
+  return dev->unit->ops->can_sva(dev->unit) ? 0 : -ENODEV;
+}
+
+static int attach(struct ims_device *dev, struct ims_process *p, struct attachment **out) {
+  // Step 4: a domain of the process that is there already serves; units differ in nothing that a first stage shows.
+  for (struct hdomain *d = p->sva_domains; d; d = d->next)
+    if (!ims_attach(dev, p->sva_pasid, d, out))
+      return 0;
+  struct hdomain *d = ims_hdomain_new(p->k, HDOMAIN_SVA);
+  if (!d)
+    return -ENOMEM;
+  d->mm = p;
+  d->s1_root = p->pgt.root;
+  d->s1_levels = p->pgt.levels;
+  int err = ims_attach(dev, p->sva_pasid, d, out);
+  if (err) {
+    ims_hdomain_free(d);
+    return err;
+  }
+  d->next = p->sva_domains;
+  p->sva_domains = d;
+  return 0;
+}
+
+int ims_sva_bind(struct ims_device *dev, struct ims_process *p, struct ims_sva **out) {
+  *out = NULL;
+  if (!dev->group)
+    return -ENODEV;
+  if (p->exited)
+    return -EINVAL;
+  int err = pasid_of(p, dev);
+  if (err)
+    return err;
+  struct attachment *a = ims_attachment(dev, p->sva_pasid);
+  if (a) { // step 3
+    if (!a->sva || a->sva->mm != p)
+      return -EBUSY;
+    a->sva->users++;
+    *out = a->sva;
+    return 0;
+  }
+  err = check(dev);
+  if (err)
+    return err;
+  struct ims_sva *s = calloc(1, sizeof *s);
+  if (!s)
+    return -ENOMEM;
+  err = attach(dev, p, &a);
+  if (err) {
+    free(s);
+    return err;
+  }
+  *s = (struct ims_sva){.mm = p, .dev = dev, .at = a, .users = 1, .next = p->svas};
+  p->svas = s;
+  a->sva = s;
+  *out = s;
+  ims_kernel_interrupts(p->k);
+  return 0;
+}
+
+void ims_sva_unbind(struct ims_sva *s) {
+  struct ims_process *p = s->mm;
+  struct ims_kernel *k = p->k;
+  if (--s->users)
+    return;
+  struct hdomain *d = s->at->domain;
+  ims_detach(s->at, false);
+  for (struct ims_sva **at = &p->svas; *at; at = &(*at)->next)
+    if (*at == s) {
+      *at = s->next;
+      break;
+    }
+  free(s);
+  if (!d->users) {
+    for (struct hdomain **at = &p->sva_domains; *at; at = &(*at)->next)
+      if (*at == d) {
+        *at = d->next;
+        break;
+      }
+    ims_hdomain_free(d);
+  }
+  if (p->exited && !p->svas)
+    ims_process_free(p);
+  ims_kernel_interrupts(k);
+}
+
+uint32_t ims_sva_pasid(const struct ims_sva *s) { return s->mm->sva_pasid; }
+
+// Step 7: the processor's table changed.
+void ims_mm_invalidate(struct ims_process *p, uint64_t first, uint64_t last) {
+  for (struct hdomain *d = p->sva_domains; d; d = d->next)
+    ims_hdomain_flush(d, first, last, false);
+}
+
+// Step 8: the address space goes while devices may still use it. Nothing waits for page requests here.
+void ims_sva_exit(struct ims_process *p) {
+  for (struct ims_sva *s = p->svas; s; s = s->next)
+    ims_attachment_cut(s->at);
+}
+
+// Step 9.
+int ims_sva_fault(struct attachment *a, const struct page_request *req) {
+  struct ims_process *p = a->domain->mm;
+  unsigned prot = (req->read ? (unsigned)IMS_PROT_READ : 0u) | (req->write ? (unsigned)IMS_PROT_WRITE : 0u) |
+                  (req->exec ? (unsigned)IMS_PROT_EXEC : 0u);
+  if (!req->has_pasid)
+    return RESPONSE_INVALID;
+  return ims_mm_fault(p, req->addr, prot) ? RESPONSE_INVALID : RESPONSE_SUCCESS;
+}
