@@ -405,7 +405,7 @@ IMS_INLINE enum ims_step_kind ims_walk_advance(struct ims_walk *w, struct ims_po
                      .addr = hpa ? w->entry_hpa >> p->fmt->page_shift << p->fmt->page_shift : w->table,
                      .perm1 = (uint8_t)(w->perm1 & ims_pgt_perm_over(p, w->over)),
                      .perm2 = w->s2.fmt ? w->st2.perm : IMS_PERM_ALL,
-                     .flags = (uint8_t)((hpa ? IMS_TLB_HPA : 0) | (w->st2.dirty ? IMS_TLB_S2_DIRTY : 0)));
+                     .flags = (uint8_t)((hpa ? IMS_TLB_HPA : 0) | (!w->s2.fmt || w->st2.dirty ? IMS_TLB_S2_DIRTY : 0)));
       }
 
       // 4. The entry.
