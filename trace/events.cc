@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rows of the event table.
+#include "trace/events.h"
+#include "trace/names.h"
+
+#include <algorithm>
+
+namespace ims {
+
+namespace {
+
+using P = ParamInfo;
+using O = OutputInfo;
+
+P place(const char *name, Type type, const char *sentence, unsigned kinds = 0, const char *words = nullptr) {
+  return {name, type, P::PLACE, words, kinds, nullptr, sentence};
+}
+P need(const char *name, Type type, const char *sentence, unsigned kinds = 0) {
+  return {name, type, P::REQUIRED, nullptr, kinds, nullptr, sentence};
+}
+P may(const char *name, Type type, const char *def, const char *sentence, unsigned kinds = 0,
+      const char *words = nullptr) {
+  return {name, type, P::OPTIONAL, words, kinds, def, sentence};
+}
+P flag(const char *name, const char *sentence) {
+  return {name, Type::FLAG, P::OPTIONAL, nullptr, 0, nullptr, sentence};
+}
+P object(unsigned kinds, const char *sentence) { return place("NAME", Type::NAME, sentence, kinds); }
+P made(unsigned kind, const char *sentence) { return place("NAME", Type::NEW_NAME, sentence, kind); }
+
+const O ret = {"ret", Type::NUMBER, nullptr, "what the call returned: 0 or more, or -errno"};
+const O errno_ = {"errno", Type::ERRNO, nullptr, "its error by name, or OK"};
+const O error = {"error", Type::ERROR, nullptr, "error of the library by name, or OK"};
+const std::vector<O> syscall = {ret, errno_};
+
+std::vector<O> with(std::vector<O> list, std::initializer_list<O> more) {
+  list.insert(list.end(), more);
+  return list;
+}
+
+const char *const perm_words = "any of r, w, x, u joined";
+
+std::vector<EventInfo> make() {
+  using T = Type;
+  std::vector<EventInfo> all;
+  auto add = [&](EventId id, const char *name, const char *section, bool kernel, const char *sentence,
+                 const char *example, std::vector<P> params, std::vector<O> outputs, const char *dynamic = nullptr) {
+    all.push_back({id, name, section, kernel, dynamic, sentence, example, std::move(params), std::move(outputs)});
+  };
+  const char *s = "The machine";
+  add(EventId::MEMORY, "memory", s, false, "Adds a range of physical memory. What lies in no range is a bus error.",
+      "memory hpa=0x0 size=4G", {need("hpa", T::NUMBER, "first byte"), need("size", T::NUMBER, "bytes")}, {error});
+  add(EventId::KERNEL, "kernel", s, false,
+      "Boots the host's kernel. IOMMUs and devices that follow are driven by it. Without this event the machine is "
+      "bare: "
+      "the trace writes registers and tables itself.",
+      "kernel pool=256M pool_size=512M dialect=vsva-v1",
+      {need("pool", T::NUMBER, "hpa of the memory that the kernel allocates from"),
+       need("pool_size", T::NUMBER, "its size"),
+       may("dialect", T::WORD, "vsva-v7", "which posting of the vSVA series its ioctls follow", 0,
+           "vsva-v1|vsva-v2|vsva-v3|vsva-v4|vsva-v5|vsva-v6|vsva-v7"),
+       may("iommu_h", T::WORD, "auto",
+           "layout of linux/iommu.h: a as in 5.8, b with argsz as in 5.10; auto: a for v1 and v2, else b", 0,
+           "auto|a|b"),
+       may("mode", T::WORD, "scalable", "legacy: units are driven in legacy mode whatever they offer", 0,
+           "scalable|legacy"),
+       may("cpu_levels", T::NUMBER, "4", "levels of the processes' page tables: 4 or 5"),
+       may("s2_levels", T::NUMBER, "4", "levels of second-stage tables, at most: 3 to 5"),
+       may("pasid_quota", T::NUMBER, "1000", "PASIDs that a process may hold"),
+       may("mappings", T::NUMBER, "65535", "mappings that a container may hold (dma_entry_limit)")},
+      {error});
+  add(EventId::IOMMU, "iommu", s, false,
+      "Adds an IOMMU. Capabilities and cache sizes are given by name (`iommusim config --list` has them all, under "
+      "vtd.). "
+      "With a kernel, its driver takes the unit over at once.",
+      "iommu iommu0 iotlb_entries=64 iotlb_ways=4 cm=1",
+      {made(KIND_IOMMU, "its name"), may("arch", T::WORD, "vtd", "architecture", 0, "vtd"),
+       may("driver", T::WORD, "yes", "no: the kernel leaves it alone", 0, "yes|no")},
+      {error}, "`CAPABILITY=VALUE`, `KNOB=VALUE`: any row of `iommusim config --list`, without the prefix");
+  add(EventId::DEVICE, "device", s, false, "Adds a device function behind an IOMMU.",
+      "device dev0 iommu=iommu0 source=00:03.0 group=7 pasid_bits=20 ats pri atc=64",
+      {made(KIND_DEVICE, "its name"), need("iommu", T::NAME, "the unit that it is behind", KIND_IOMMU),
+       need("source", T::SOURCE, "requester id"),
+       may("group", T::NUMBER, "none", "IOMMU group: its file is /dev/vfio/GROUP"),
+       may("pasid_bits", T::NUMBER, "0", "width of its PASID capability; 0: it has none"), flag("ats", "it has ATS"),
+       flag("pri", "it has the page request interface"),
+       may("atc", T::NUMBER, "64 with ats, else 0", "entries of its device TLB"),
+       may("atc_ways", T::NUMBER, "0", "ways of it; 0: fully associative"),
+       may("requests", T::NUMBER, "64", "page requests that it may have outstanding"),
+       flag("mute", "a broken device: it neither obeys nor answers invalidations"),
+       flag("platform", "not a PCI device")},
+      {error});
+  add(EventId::PROCESS, "process", s, true, "Starts a process: an address space, and a table of open files.",
+      "process vmm", {made(KIND_PROCESS, "its name")}, {error});
+  add(EventId::VM, "vm", s, true, "Makes a virtual machine of a process, still without memory.", "vm vm0 process=vmm",
+      {made(KIND_VM, "its name"), need("process", T::NAME, "the VMM", KIND_PROCESS)}, {error});
+  add(EventId::SLOT, "slot", s, true, "Gives a virtual machine memory: a range of the VMM's addresses.",
+      "slot vm0 gpa=0x0 va=0x7f0000000000 size=64M",
+      {object(KIND_VM, "the virtual machine"), need("gpa", T::NUMBER, "first guest physical address"),
+       need("va", T::NUMBER, "where it lies in the VMM"), need("size", T::NUMBER, "bytes")},
+      {error});
+  add(EventId::GUEST_POOL, "guest-pool", s, true, "Says where the guest's allocator takes its pages from.",
+      "guest-pool vm0 gpa=1M size=1M",
+      {object(KIND_VM, "the virtual machine"), need("gpa", T::NUMBER, "first address"),
+       need("size", T::NUMBER, "bytes")},
+      {error});
+  add(EventId::POOL, "pool", s, false,
+      "Names a range of physical memory from which tables and pages are allocated; for "
+      "machines without a kernel.",
+      "pool tables hpa=1M size=1M",
+      {made(KIND_POOL, "its name"), need("hpa", T::NUMBER, "first byte"), need("size", T::NUMBER, "bytes")}, {error});
+  add(EventId::TABLE, "table", s, false,
+      "Makes an empty page table. In a virtual machine its addresses are gpa; in a pool they are hpa.",
+      "table gpt in=vm0 levels=4",
+      {made(KIND_TABLE, "its name"), need("in", T::NAME, "where its pages come from", KIND_VM | KIND_POOL),
+       may("format", T::WORD, "x86", "x86: first stage; vtd-ss: VT-d's second stage", 0, "x86|vtd-ss"),
+       may("levels", T::NUMBER, "4", "4 or 5; second stage 3 to 5")},
+      {error, {"root", T::NUMBER, nullptr, "address of the top table"}});
+  add(EventId::ALLOC, "alloc", s, false, "Takes memory, filled with zero, from a guest's pool or a pool.",
+      "alloc tables size=4K let root=addr",
+      {object(KIND_VM | KIND_POOL, "where from"), may("size", T::NUMBER, "4K", "bytes, a power of two")},
+      {error, {"addr", T::NUMBER, nullptr, "where it lies: gpa or hpa"}});
+
+  s = "Processes and their memory";
+  add(EventId::MMAP, "mmap", s, true, "Maps anonymous memory into a process.",
+      "mmap vmm va=0x7f0000000000 size=64M prot=rw populate",
+      {object(KIND_PROCESS, "the process"), may("va", T::NUMBER, "the kernel chooses", "address, taken as it is"),
+       need("size", T::NUMBER, "bytes"), may("prot", T::WORD, "rw", "rights: any of r, w, x joined, or none"),
+       flag("populate", "pages now; else at their first use"), may("page", T::WORD, "4K", "page size", 0, "4K|2M|1G")},
+      with(syscall, {{"va", T::NUMBER, nullptr, "address"}}));
+  add(EventId::MUNMAP, "munmap", s, true, "Unmaps a range. Devices bound to the process are told.",
+      "munmap app va=0x500000000000 size=4K",
+      {object(KIND_PROCESS, "the process"), need("va", T::NUMBER, "address"), need("size", T::NUMBER, "bytes")},
+      syscall);
+  add(EventId::MPROTECT, "mprotect", s, true, "Changes rights. Devices bound to the process are told.",
+      "mprotect app va=0x500000000000 size=4K prot=r",
+      {object(KIND_PROCESS, "the process"), need("va", T::NUMBER, "address"), need("size", T::NUMBER, "bytes"),
+       need("prot", T::WORD, "rights: any of r, w, x joined, or none")},
+      syscall);
+  add(EventId::EXIT, "exit", s, true, "Ends a process: its files are closed, its bindings cut off, its memory freed.",
+      "exit app", {object(KIND_PROCESS, "the process")}, {});
+
+  s = "Calls to the kernel";
+  add(EventId::OPEN, "open", s, true, "Opens a file. The name stands for the open file from here on.",
+      "open c0 /dev/vfio/vfio process=vmm",
+      {made(KIND_FILE, "its name"), place("PATH", T::PATH, "/dev/vfio/vfio (a container) or /dev/vfio/GROUP"),
+       need("process", T::NAME, "who opens it", KIND_PROCESS),
+       may("fd", T::NUMBER, "the lowest free", "its number in the process")},
+      syscall);
+  add(EventId::CLOSE, "close", s, true, "Closes a file.", "close c0", {object(KIND_FILE, "the file")}, syscall);
+  add(EventId::IOCTL, "ioctl", s, true,
+      "Calls an ioctl by name. Where its argument has several shapes, the shape stands behind a slash. The argument "
+      "lies "
+      "in a buffer of just its size. Fields that are left out are 0, except that argsz is the size of the structure, "
+      "and "
+      "flags and granularity are those of the shape.",
+      "ioctl c0 VFIO_IOMMU_MAP_DMA flags=READ|WRITE vaddr=0x7f0000000000 iova=0x0 size=64M expect ret=0",
+      {object(KIND_FILE, "the file"), place("IOCTL", T::IOCTL, "its name"),
+       may("buffer", T::NUMBER, "the size of the structure", "bytes of the buffer: too short a one gives EFAULT"),
+       may("arg", T::NUMBER, "the buffer's address", "the argument itself, for bad pointers"),
+       may("value", T::BITS, "0",
+           "the argument of an ioctl that takes a number; VFIO_TYPE1_NESTING_IOMMU and its like "
+           "may be written by name"),
+       may("fd", T::NAME, "-1", "the file whose number the argument points to (SET_CONTAINER)", KIND_FILE)},
+      syscall, "`FIELD=VALUE`: the fields of the argument's structures (see below); flags by name, joined by `|`");
+  add(EventId::IOCTL_RAW, "ioctl-raw", s, true, "Calls an ioctl by number, the argument as bytes.",
+      "ioctl-raw c0 0x3b7b bytes=5000000001000000 expect errno=EINVAL",
+      {object(KIND_FILE, "the file"), place("WORD", T::NUMBER, "the command word"),
+       may("bytes", T::BYTES, "none", "what lies in the buffer, which has just this size"),
+       may("value", T::NUMBER, "the buffer's address", "the argument itself")},
+      with(syscall, {{"bytes", T::BYTES, nullptr, "what lies in the buffer afterwards"}}));
+  add(EventId::FAULT_READ, "fault-read", s, true, "Reads one page request of a guest PASID from a container.",
+      "fault-read c0 expect ret=64 perm=WRITE let grp=grpid", {object(KIND_FILE, "the container")}, syscall,
+      "outputs: the fields of `iommu_fault_page_request`");
+  add(EventId::PAGE_RESPONSE, "page-response", s, true, "Answers a page request through a container.",
+      "page-response c0 version=1 flags=PASID_VALID pasid=$pasid grpid=$grp code=SUCCESS",
+      {object(KIND_FILE, "the container")}, syscall,
+      "`FIELD=VALUE`: the fields of `iommu_page_response` in the layout in force");
+  add(EventId::SVA_BIND, "sva-bind", s, true,
+      "Binds a process to a device, as a driver in the kernel does (iommu_sva_bind_device).",
+      "sva-bind s0 device=dev0 process=app let pasid=pasid",
+      {made(KIND_SVA, "the binding's name"), need("device", T::NAME, "the device", KIND_DEVICE),
+       need("process", T::NAME, "the process", KIND_PROCESS)},
+      with(syscall, {{"pasid", T::NUMBER, nullptr, "the process's PASID"}}));
+  add(EventId::SVA_UNBIND, "sva-unbind", s, true, "Gives a binding up.", "sva-unbind s0",
+      {object(KIND_SVA, "the binding")}, {});
+  add(EventId::PASID_QUOTA, "pasid-quota", s, true, "Writes the module parameter pasid_quota.", "pasid-quota 2",
+      {place("QUOTA", T::NUMBER, "PASIDs that a process may hold")}, syscall);
+  add(EventId::DEVICE_SET, "device-set", s, true, "Turns a device's ATS or page requests on or off in the kernel.",
+      "device-set dev0 pri=off",
+      {object(KIND_DEVICE, "the device"), may("ats", T::WORD, "as it is", "ATS", 0, "on|off"),
+       may("pri", T::WORD, "as it is", "page requests", 0, "on|off")},
+      syscall);
+
+  s = "Page tables and memory";
+  add(EventId::MAP, "map", s, false,
+      "Maps a range in a table made by `table`, as the guest (or the trace) would edit it.",
+      "map gpt va=0x7f0000000000 to=0x200000 size=4K perm=rwu",
+      {object(KIND_TABLE, "the table"), need("va", T::NUMBER, "input address"),
+       need("to", T::NUMBER, "output address: gpa in a guest's table, else hpa"), need("size", T::NUMBER, "bytes"),
+       may("perm", T::WORD, "rwu", perm_words), may("page", T::WORD, "4K", "the largest page used", 0, "4K|2M|1G"),
+       flag("accessed", "with the accessed bit set already"), flag("dirty", "with the dirty bit set already")},
+      {error});
+  add(EventId::UNMAP, "unmap", s, false, "Unmaps what is mapped in a range. Invalidation is the trace's business.",
+      "unmap gpt va=0x7f0000000000 size=4K",
+      {object(KIND_TABLE, "the table"), need("va", T::NUMBER, "input address"), need("size", T::NUMBER, "bytes"),
+       flag("keep_tables", "tables that became empty stay")},
+      {error, {"unmapped", T::NUMBER, nullptr, "bytes that were mapped"}});
+  add(EventId::PROTECT, "protect", s, false, "Replaces the rights of what is mapped in a range.",
+      "protect gpt va=0x7f0000000000 size=4K perm=ru",
+      {object(KIND_TABLE, "the table"), need("va", T::NUMBER, "input address"), need("size", T::NUMBER, "bytes"),
+       need("perm", T::WORD, perm_words)},
+      {error});
+  add(EventId::WRITE, "write", s, false, "Writes to memory, in whichever space.", "write hpa:0x1000 u64=0x2001,0x0",
+      {place("AT", T::PLACE, "where"), may("u64", T::LIST, "none", "64-bit words, little-endian"),
+       may("u32", T::LIST, "none", "32-bit words"), may("bytes", T::BYTES, "none", "bytes"),
+       may("text", T::TEXT, "none", "characters")},
+      {error});
+  add(EventId::FILL, "fill", s, false, "Fills memory with one byte.", "fill vm0:0x200000 size=4K value=0xa5",
+      {place("AT", T::PLACE, "where"), need("size", T::NUMBER, "bytes, 1 GB at most"),
+       may("value", T::NUMBER, "0", "the byte")},
+      {error});
+  add(EventId::READ, "read", s, false, "Reads memory, to name what lies there or to expect it.",
+      "read vm0:0x200000 expect u64=0x1122334455667788",
+      {place("AT", T::PLACE, "where"), may("size", T::NUMBER, "as much as is expected, else 8", "bytes, 1 MB at most")},
+      {error,
+       {"u64", T::LIST, nullptr, "64-bit words"},
+       {"u32", T::LIST, nullptr, "32-bit words"},
+       {"bytes", T::BYTES, nullptr, "bytes"},
+       {"hpa", T::NUMBER, nullptr, "where it lies in physical memory"}});
+
+  s = "Hardware";
+  add(EventId::MMIO_WRITE, "mmio-write", s, false, "Writes a register of an IOMMU.",
+      "mmio-write iommu0 RTADDR RTA=0x1 TTM=1",
+      {object(KIND_IOMMU, "the IOMMU"), place("REGISTER", T::REGISTER, "name, FRCDn, NAME+OFFSET or an offset"),
+       may("value", T::NUMBER, "0", "the whole value; fields are put over it"),
+       may("bytes", T::NUMBER, "the register's", "4 or 8")},
+      {}, "`FIELD=VALUE`: fields of the register, as numbers from bit 0 on");
+  add(EventId::MMIO_READ, "mmio-read", s, false, "Reads a register of an IOMMU.", "mmio-read iommu0 GSTS expect TES=1",
+      {object(KIND_IOMMU, "the IOMMU"), place("REGISTER", T::REGISTER, "name, FRCDn, NAME+OFFSET or an offset"),
+       may("bytes", T::NUMBER, "the register's", "4 or 8")},
+      {{"value", T::NUMBER, nullptr, "the value"}}, "outputs: fields of the register");
+  add(EventId::DESCRIPTOR, "descriptor", s, false,
+      "Puts a descriptor into the invalidation queue at IQT and moves IQT, which is what a driver does.",
+      "descriptor iommu0 words=0x7,0x0,0x0,0x0",
+      {object(KIND_IOMMU, "the IOMMU"), need("words", T::LIST, "64-bit words: 2, or 4 for 256-bit descriptors")},
+      {error, {"head", T::NUMBER, nullptr, "IQH afterwards"}, {"tail", T::NUMBER, nullptr, "IQT afterwards"}});
+  add(EventId::DMA, "dma", s, false,
+      "A device's DMA. It goes out in pieces that do not cross 4 KB, and ends with the first that does not arrive.",
+      "dma dev0 write iova=0x7f0000001000 pasid=1 expect gpa=0x200000 refs=28",
+      {object(KIND_DEVICE, "the device"),
+       place("ACCESS", T::WORD, "exec reads with execute; atomic reads and writes", 0, "read|write|exec|atomic"),
+       need("iova", T::NUMBER, "first address"), may("size", T::NUMBER, "8, or as much as data has", "bytes"),
+       may("pasid", T::NUMBER, "none", "PASID"), flag("privileged", "a privileged request; needs pasid"),
+       flag("ats", "by way of the device TLB"),
+       may("data", T::BYTES, "none", "what a write sends; without it memory is not written"),
+       may("count", T::NUMBER, "1", "how many, `stride` apart"),
+       may("stride", T::NUMBER, "size", "bytes from one to the next"),
+       may("repeat", T::NUMBER, "1", "the whole again, so often")},
+      {{"status", T::WORD, "ok|bypass|abort|fault|no-rights|no-memory", "how it ended; of several the first not ok"},
+       {"hpa", T::PLACE, nullptr,
+        "first output address; expect it as a number, or as the place that lies there: "
+        "vm0:0x1000"},
+       {"gpa", T::NUMBER, nullptr, "the same by its guest physical address, with one virtual machine"},
+       {"fault", T::FAULT, nullptr, "reason of the first fault, or none"},
+       {"fault_iova", T::NUMBER, nullptr, "address of the piece that did not arrive"},
+       {"record", T::LIST, nullptr, "the fault's record: low word, high word"},
+       {"recorded", T::WORD, "yes|no", "whether the hardware logs it"},
+       {"refs", T::NUMBER, nullptr, "memory references made for all its translations"},
+       {"page", T::NUMBER, nullptr, "bytes covered by the first translation"},
+       {"rights", T::WORD, nullptr, "rights of the first translation: r, rw, rwx ..."},
+       {"from", T::WORD, "atc|iotlb|walk|unit", "who knew the first translation; unit: no table was asked"},
+       {"done", T::NUMBER, nullptr, "bytes that arrived"},
+       {"translations", T::NUMBER, nullptr, "requests sent to the unit"},
+       {"faults", T::NUMBER, nullptr, "requests that faulted"},
+       {"data", T::BYTES, nullptr, "what a read brought, 64 KB at most"}});
+  add(EventId::PAGE_REQUEST, "page-request", s, false,
+      "A device asks for a page. With a kernel it is handled before the event ends.",
+      "page-request dev0 write iova=0x7f0000002000 pasid=$pasid let grp=group",
+      {object(KIND_DEVICE, "the device"), place("ACCESS", T::WORD, "what it wants", 0, "read|write|exec|atomic"),
+       need("iova", T::NUMBER, "an address in the page"), may("pasid", T::NUMBER, "none", "PASID"),
+       flag("privileged", "on behalf of privileged software"), may("group", T::NUMBER, "a new one", "an open group"),
+       flag("more", "more of its group will follow")},
+      {error,
+       {"group", T::NUMBER, nullptr, "its page request group index"},
+       {"response", T::WORD, "success|invalid|failure|none", "what came back, as far as it did"}});
+  add(EventId::FAULT_LOG, "fault-log", s, true, "Looks at the kernel's log of DMA faults, the newest first.",
+      "fault-log expect count=1 reason=SFS.2 source=00:03.0 pasid=1 addr=0x7f0000001000 type=write",
+      {may("back", T::NUMBER, "0", "how many entries before the newest")},
+      {{"count", T::NUMBER, nullptr, "faults logged since the start"},
+       {"reason", T::FAULT, nullptr, "fault reason"},
+       {"iommu", T::NAME, nullptr, "the unit"},
+       {"source", T::SOURCE, nullptr, "requester"},
+       {"pasid", T::NUMBER, nullptr, "PASID of the request"},
+       {"addr", T::NUMBER, nullptr, "page"},
+       {"type", T::WORD, "read|write|atomic|page-request", "what was asked"},
+       {"at", T::WORD, "untranslated|translation-request|translated", "kind of request"},
+       {"privileged", T::WORD, "yes|no", "whether it was privileged"},
+       {"record", T::LIST, nullptr, "the record: low word, high word"}});
+  add(EventId::DROP_CACHES, "drop-caches", s, false,
+      "Empties all caches of a unit, or a device's TLB, as power-on does: the next translation is cold.",
+      "drop-caches iommu0", {object(KIND_IOMMU | KIND_DEVICE, "the IOMMU or device")}, {});
+  add(EventId::BARRIER, "barrier", s, false,
+      "All that was begun before has ended before anything behind begins. Untimed runs are always so.", "barrier", {},
+      {});
+
+  s = "Names and words";
+  add(EventId::LET, "let", s, false, "Names a number: `$NAME` stands for it from here on.", "let buffer=0x7f0000000000",
+      {}, {}, "`NAME=NUMBER`: one or more");
+  add(EventId::SAY, "say", s, false, "Prints a line: a heading of the story.", "say \"A cold translation\"",
+      {place("TEXT", T::TEXT, "the line")}, {});
+  return all;
+}
+
+const char *type_text(const Type t) {
+  switch (t) {
+  case Type::NUMBER: return "number";
+  case Type::SOURCE: return "requester";
+  case Type::BITS: return "flags";
+  case Type::WORD: return "word";
+  case Type::FLAG: return "flag";
+  case Type::NEW_NAME: return "new name";
+  case Type::NAME: return "name";
+  case Type::PLACE: return "place";
+  case Type::LIST: return "numbers";
+  case Type::BYTES: return "bytes";
+  case Type::TEXT: return "text";
+  case Type::REGISTER: return "register";
+  case Type::IOCTL: return "ioctl";
+  case Type::PATH: return "path";
+  case Type::FAULT: return "fault reason";
+  case Type::ERRNO: return "errno";
+  case Type::ERROR: return "error";
+  }
+  return "?";
+}
+
+std::string words_text(const char *words) {
+  std::string text = "`";
+  for (const char *c = words; *c; c++)
+    text += *c == '|' ? std::string("`, `") : std::string(1, *c);
+  return text + "`";
+}
+
+std::string cell(const char *sentence) {
+  std::string text;
+  for (const char *c = sentence; *c; c++)
+    text += *c == '|' ? std::string("\\|") : std::string(1, *c);
+  return text;
+}
+
+} // namespace
+
+const ParamInfo *EventInfo::param(std::string_view key) const {
+  auto p = std::find_if(params.begin(), params.end(), [&](const ParamInfo &i) { return key == i.name; });
+  return p == params.end() ? nullptr : &*p;
+}
+
+const OutputInfo *EventInfo::output(std::string_view key) const {
+  auto o = std::find_if(outputs.begin(), outputs.end(), [&](const OutputInfo &i) { return key == i.name; });
+  return o == outputs.end() ? nullptr : &*o;
+}
+
+const std::vector<EventInfo> &events() {
+  static const std::vector<EventInfo> all = make();
+  return all;
+}
+
+const EventInfo &event_info(EventId id) { return events()[static_cast<size_t>(id)]; }
+
+const std::vector<AttributeInfo> &attributes() {
+  static const std::vector<AttributeInfo> all = {
+      {KIND_TABLE, "root", "address of the top table: gpa or hpa"},
+      {KIND_PROCESS, "pgd", "hpa of the top page table"},
+      {KIND_PROCESS, "pasid", "its PASID of SVA, 0 when it has none"},
+      {KIND_DEVICE, "source", "requester id"},
+      {KIND_DEVICE, "pasid_dir", "hpa of its PASID directory, 0 when it has none"},
+      {KIND_IOMMU, "root", "hpa of the root table"},
+      {KIND_IOMMU, "cap", "capability register"},
+      {KIND_IOMMU, "ecap", "extended capability register"},
+      {KIND_FILE, "fd", "its number in the process"},
+      {KIND_SVA, "pasid", "the PASID bound"},
+  };
+  return all;
+}
+
+std::string kind_text(unsigned kinds) {
+  static const char *const names[] = {"an IOMMU", "a device", "a process",    "a virtual machine",
+                                      "a pool",   "a table",  "an open file", "an SVA binding"};
+  std::string text;
+  for (unsigned i = 0; i < 8; i++)
+    if (kinds >> i & 1)
+      text += (text.empty() ? "" : " or ") + std::string(names[i]);
+  return text;
+}
+
+std::string events_markdown() {
+  std::string out, section;
+  for (const EventInfo &e : events()) {
+    if (section != e.section) {
+      section = e.section;
+      out += "## " + section + "\n\n";
+    }
+    out += format("### `%s`\n\n%s\n\n", e.name, e.sentence);
+    if (!e.params.empty()) {
+      out += "| parameter | value | left out | meaning |\n|---|---|---|---|\n";
+      for (const ParamInfo &p : e.params) {
+        std::string value = p.words ? words_text(p.words) : type_text(p.type);
+        std::string name = p.need == ParamInfo::PLACE || p.type == Type::FLAG ? p.name : std::string(p.name) + "=";
+        const char *left = p.need != ParamInfo::OPTIONAL ? "required" : p.def ? p.def : "no";
+        std::string sentence = cell(p.sentence);
+        if (p.kinds && p.type == Type::NAME)
+          sentence += ": " + kind_text(p.kinds);
+        out += format("| `%s` | %s | %s | %s |\n", name.c_str(), value.c_str(), left, sentence.c_str());
+      }
+      out += "\n";
+    }
+    if (e.dynamic)
+      out += std::string("Further: ") + e.dynamic + ".\n\n";
+    if (!e.outputs.empty()) {
+      out += "Outputs: ";
+      for (size_t i = 0; i < e.outputs.size(); i++) {
+        const OutputInfo &o = e.outputs[i];
+        out += format("%s`%s` %s", i ? "; " : "", o.name, o.sentence);
+        if (o.words)
+          out += " (" + words_text(o.words) + ")";
+      }
+      out += ".\n\n";
+    }
+    out += format("```\n%s\n```\n\n", e.example);
+  }
+  return out;
+}
+
+} // namespace ims

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fields of ioctl arguments by name, on top of uapi/layout.h.
+#include "trace/fields.h"
+#include "trace/names.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace ims {
+
+static bool applies(const ims_uapi_ioctl &r, const Dialect &d) {
+  return (r.dialects >> d.dialect & 1) && (!r.iommu_h || r.iommu_h == ims_iommu_h_of(d.dialect, d.iommu_h));
+}
+
+const ims_uapi_ioctl *find_ioctl(const Dialect &d, std::string_view text, std::vector<std::string> *names) {
+  names->clear();
+  size_t slash = text.find('/');
+  std::string name(text.substr(0, slash));
+  std::string variant(slash == text.npos ? "" : text.substr(slash + 1));
+  std::vector<std::string> variants, others;
+  for (unsigned i = 0; const ims_uapi_ioctl *r = ims_uapi_row(i); i++) {
+    if (!applies(*r, d))
+      continue;
+    if (name == r->name && variant == r->variant)
+      return r;
+    (name == r->name ? variants : others).push_back(*r->variant ? std::string(r->name) + "/" + r->variant : r->name);
+  }
+  *names = variants.empty() ? others : variants;
+  return nullptr;
+}
+
+std::vector<std::string> field_names(const ims_uapi_struct &layout) {
+  std::vector<std::string> names;
+  for (unsigned i = 0; i < layout.fields; i++)
+    names.push_back(layout.field[i].name);
+  return names;
+}
+
+std::vector<std::string> field_names(const ims_uapi_ioctl &row) {
+  std::vector<std::string> names;
+  for (const ims_uapi_part &p : row.part) {
+    if (!p.layout)
+      break;
+    for (const std::string &n : field_names(*p.layout))
+      names.push_back(p.prefix + n);
+  }
+  return names;
+}
+
+const ims_uapi_field *find_field(const ims_uapi_struct &layout, std::string_view name) {
+  for (unsigned i = 0; i < layout.fields; i++)
+    if (name == layout.field[i].name)
+      return &layout.field[i];
+  return nullptr;
+}
+
+uint64_t get_field(const uint8_t *at, const ims_uapi_field &f) {
+  uint64_t value = 0;
+  std::memcpy(&value, at, std::min<size_t>(f.bytes, 8));
+  return value;
+}
+
+void put_field(uint8_t *at, const ims_uapi_field &f, uint64_t value) {
+  std::memset(at, 0, f.bytes);
+  std::memcpy(at, &value, std::min<size_t>(f.bytes, 8));
+}
+
+std::vector<uint8_t> default_argument(const ims_uapi_ioctl &row) {
+  std::vector<uint8_t> bytes(row.size, 0);
+  for (const ims_uapi_part &p : row.part) {
+    if (!p.layout)
+      break;
+    if (const ims_uapi_field *f = find_field(*p.layout, "argsz"))
+      put_field(&bytes[p.offset + f->offset], *f, row.size - p.offset);
+  }
+  if (row.flags_mask && bytes.size() >= 8)
+    std::memcpy(&bytes[4], &row.flags_value, 4);
+  if (row.granularity != 0xff && row.granularity_offset < bytes.size())
+    bytes[row.granularity_offset] = row.granularity;
+  return bytes;
+}
+
+const ims_uapi_struct &page_response_layout(const Dialect &d) {
+  bool a = ims_iommu_h_of(d.dialect, d.iommu_h) == IMS_IOMMU_H_A;
+  return *ims_uapi_struct_by_name(a ? "iommu_page_response_a" : "iommu_page_response_b");
+}
+
+const ims_uapi_struct &page_request_layout() { return *ims_uapi_struct_by_name("iommu_fault_page_request"); }
+
+// The layout of the nesting capability, and where it begins: v1's rows count from the capability's header on; v2 and v3
+// put a flags word before the information, v4 flags and padding, the later ones nothing.
+static const ims_uapi_struct &nesting_layout(const Dialect &d) {
+  return *ims_uapi_struct_by_name(d.dialect == IMS_DIALECT_V1 ? "vfio_cap_nesting_v1" : "iommu_nesting_info");
+}
+
+static unsigned nesting_id(const Dialect &d) { return d.dialect <= IMS_DIALECT_V2 ? 2 : 3; }
+
+static size_t nesting_head(const Dialect &d) {
+  return d.dialect == IMS_DIALECT_V1 ? 0 : d.dialect <= IMS_DIALECT_V3 ? 12 : d.dialect == IMS_DIALECT_V4 ? 16 : 8;
+}
+
+// Splits "iova_range.3.start": the index and what follows.
+static bool range_index(std::string_view name, uint64_t *index, std::string_view *rest) {
+  size_t dot = name.find('.');
+  *rest = dot == name.npos ? std::string_view() : name.substr(dot + 1);
+  return dot != name.npos && parse_plain_number(name.substr(0, dot), index) && *index < 4096;
+}
+
+const ims_uapi_field *find_capability_field(const Dialect &d, std::string_view name) {
+  constexpr std::string_view nesting = "nesting.", ranges = "iova_range.";
+  if (name.substr(0, nesting.size()) == nesting)
+    return find_field(nesting_layout(d), name.substr(nesting.size()));
+  if (name.substr(0, ranges.size()) != ranges)
+    return nullptr;
+  name.remove_prefix(ranges.size());
+  uint64_t index;
+  std::string_view rest;
+  if (range_index(name, &index, &rest))
+    return find_field(*ims_uapi_struct_by_name("vfio_iova_range"), rest);
+  return find_field(*ims_uapi_struct_by_name("vfio_cap_iova_range"), name);
+}
+
+std::vector<std::string> capability_field_names(const Dialect &d) {
+  std::vector<std::string> names = {"iova_range.nr_iovas", "iova_range.0.start", "iova_range.0.end"};
+  for (const std::string &n : field_names(nesting_layout(d)))
+    names.push_back("nesting." + n);
+  return names;
+}
+
+std::vector<NamedField> decode_capabilities(const Dialect &d, const std::vector<uint8_t> &buffer) {
+  std::vector<NamedField> out;
+  auto u32 = [&](size_t at) {
+    uint32_t v = 0;
+    if (at + 4 <= buffer.size())
+      std::memcpy(&v, &buffer[at], 4);
+    return v;
+  };
+  auto fields = [&](const ims_uapi_struct &layout, const std::string &prefix, size_t at) {
+    for (unsigned i = 0; i < layout.fields; i++) {
+      const ims_uapi_field &f = layout.field[i];
+      if (f.form != IMS_FORM_PAD && at + f.offset + f.bytes <= buffer.size())
+        out.push_back({prefix + f.name, &f, get_field(&buffer[at + f.offset], f)});
+    }
+  };
+  size_t at = u32(16);
+  for (unsigned n = 0; at && at + 8 <= buffer.size() && n < 16; n++) {
+    unsigned id = u32(at) & 0xffff;
+    if (id == IMS_VFIO_INFO_CAP_IOVA_RANGE) {
+      fields(*ims_uapi_struct_by_name("vfio_cap_iova_range"), "iova_range.", at);
+      uint32_t count = u32(at + 8);
+      for (uint32_t i = 0; i < count && at + 16 + (i + 1) * size_t(16) <= buffer.size(); i++)
+        fields(*ims_uapi_struct_by_name("vfio_iova_range"), "iova_range." + std::to_string(i) + ".", at + 16 + i * 16u);
+    } else if (id == nesting_id(d)) {
+      fields(nesting_layout(d), "nesting.", at + nesting_head(d));
+    }
+    at = u32(at + 4);
+  }
+  return out;
+}
+
+std::string field_text(const ims_uapi_field &f, uint64_t value) {
+  switch (f.form) {
+  case IMS_FORM_HEX: return hex(value);
+  case IMS_FORM_ENUM:
+    for (const ims_uapi_value *v = f.values; v->name; v++)
+      if (v->value == value)
+        return v->name;
+    return hex(value);
+  case IMS_FORM_FLAGS: {
+    std::string text;
+    for (const ims_uapi_value *v = f.values; v->name; v++)
+      if (v->value && (value & v->value) == v->value) {
+        text += (text.empty() ? "" : "|") + std::string(v->name);
+        value &= ~v->value;
+      }
+    if (value || text.empty())
+      text += (text.empty() ? "" : "|") + (value ? hex(value) : std::string("0"));
+    return text;
+  }
+  default: return std::to_string(value);
+  }
+}
+
+} // namespace ims

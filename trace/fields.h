@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fields of ioctl arguments as traces name them: which ioctl a name means in a dialect, which fields it has, and what else
+// its call can be expected to give (the capabilities behind GET_INFO).
+#pragma once
+
+#include "trace/event.h"
+#include "uapi/layout.h"
+
+namespace ims {
+
+struct Dialect {
+  ims_dialect dialect = IMS_DIALECT_V7;
+  ims_iommu_h iommu_h = IMS_IOMMU_H_AUTO;
+};
+
+// "NAME" or "NAME/VARIANT". NULL: none such; *names then are what there is in this dialect (the variants, when the name
+// exists and needs one).
+const ims_uapi_ioctl *find_ioctl(const Dialect &d, std::string_view text, std::vector<std::string> *names);
+
+// Names of an ioctl's fields, in the order of their offsets.
+std::vector<std::string> field_names(const ims_uapi_ioctl &row);
+std::vector<std::string> field_names(const ims_uapi_struct &layout);
+const ims_uapi_field *find_field(const ims_uapi_struct &layout, std::string_view name);
+
+// What a field holds when a trace leaves it out, for the argument as a whole.
+std::vector<uint8_t> default_argument(const ims_uapi_ioctl &row);
+
+// The layout of a page response, and of what fault-read gives, in this dialect.
+const ims_uapi_struct &page_response_layout(const Dialect &d);
+const ims_uapi_struct &page_request_layout();
+
+// GET_INFO's capabilities: outputs "iova_range.nr_iovas", "iova_range.0.start", "nesting.features" ... NULL: none such.
+const ims_uapi_field *find_capability_field(const Dialect &d, std::string_view name);
+std::vector<std::string> capability_field_names(const Dialect &d);
+
+uint64_t get_field(const uint8_t *at, const ims_uapi_field &f);
+void put_field(uint8_t *at, const ims_uapi_field &f, uint64_t value);
+
+// A field's value as people read it: "READ|WRITE", "0x7f..", "20".
+std::string field_text(const ims_uapi_field &f, uint64_t value);
+
+struct NamedField {
+  std::string name;
+  const ims_uapi_field *field;
+  uint64_t value;
+};
+
+// The capabilities found in what GET_INFO left in its buffer.
+std::vector<NamedField> decode_capabilities(const Dialect &d, const std::vector<uint8_t> &buffer);
+
+} // namespace ims

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names of numbers in traces.
+#include "trace/names.h"
+#include "iommu/vtd/faults.h"
+#include "iommu/vtd/regs.h"
+#include "mem/error.h"
+#include "uapi/vfio.h"
+
+#include <charconv>
+#include <cinttypes>
+#include <cstdarg>
+#include <cstdio>
+#include <strings.h>
+
+namespace ims {
+
+namespace {
+
+struct Named {
+  const char *name;
+  int64_t value;
+};
+
+const Named errnos[] = {
+    {"EPERM", 1},     {"ENOENT", 2},      {"EIO", 5},         {"E2BIG", 7},       {"EBADF", 9},      {"EAGAIN", 11},
+    {"ENOMEM", 12},   {"EACCES", 13},     {"EFAULT", 14},     {"EBUSY", 16},      {"EEXIST", 17},    {"EXDEV", 18},
+    {"ENODEV", 19},   {"ENOTDIR", 20},    {"EINVAL", 22},     {"EMFILE", 24},     {"ENOTTY", 25},    {"ENOSPC", 28},
+    {"ERANGE", 34},   {"ENOSYS", 38},     {"ENODATA", 61},    {"ETIME", 62},      {"EPROTO", 71},    {"EOVERFLOW", 75},
+    {"EMSGSIZE", 90}, {"EOPNOTSUPP", 95}, {"EADDRINUSE", 98}, {"ETIMEDOUT", 110}, {"ENOTSUPP", 524},
+};
+
+const Named errors[] = {
+#define IMS_X(name, value, sentence) {#name, value},
+    IMS_ERRORS(IMS_X)
+#undef IMS_X
+};
+
+const Named constants[] = {
+    {"VFIO_TYPE1_IOMMU", IMS_VFIO_TYPE1_IOMMU},
+    {"VFIO_TYPE1v2_IOMMU", IMS_VFIO_TYPE1v2_IOMMU},
+    {"VFIO_DMA_CC_IOMMU", IMS_VFIO_DMA_CC_IOMMU},
+    {"VFIO_TYPE1_NESTING_IOMMU", IMS_VFIO_TYPE1_NESTING_IOMMU},
+    {"VFIO_NESTING_IOMMU_UAPI", IMS_VFIO_NESTING_IOMMU_UAPI},
+};
+
+template <size_t N> std::vector<std::string> names_of(const Named (&list)[N]) {
+  std::vector<std::string> names;
+  for (const Named &n : list)
+    names.push_back(n.name);
+  return names;
+}
+
+template <size_t N> const Named *find(const Named (&list)[N], std::string_view name) {
+  for (const Named &n : list)
+    if (name == n.name)
+      return &n;
+  return nullptr;
+}
+
+std::string dotted(const char *name) {
+  std::string text = name;
+  for (char &c : text)
+    c = c == '_' ? '.' : c;
+  return text;
+}
+
+} // namespace
+
+int errno_by_name(std::string_view name) {
+  const Named *n = find(errnos, name);
+  return n ? static_cast<int>(n->value) : -1;
+}
+
+std::string errno_name(int number) {
+  if (number == 0)
+    return "OK";
+  for (const Named &n : errnos)
+    if (n.value == number)
+      return n.name;
+  return "errno " + std::to_string(number);
+}
+
+std::vector<std::string> errno_names() { return names_of(errnos); }
+
+bool error_by_name(std::string_view name, int *number) {
+  const Named *n = find(errors, name);
+  *number = n ? static_cast<int>(n->value) : 0;
+  return n;
+}
+
+std::vector<std::string> error_names() { return names_of(errors); }
+
+bool fault_by_name(std::string_view name, unsigned *code) {
+  *code = 0;
+  if (name == "none")
+    return true;
+  std::string wanted(name);
+  for (char &c : wanted)
+    c = c == '_' ? '.' : c;
+  for (unsigned i = 0; const struct ims_vtd_fault_info *f = ims_vtd_faults(i); i++)
+    if (!strcasecmp(dotted(f->name).c_str(), wanted.c_str())) {
+      *code = f->code;
+      return true;
+    }
+  return false;
+}
+
+std::vector<std::string> fault_names() {
+  std::vector<std::string> names = {"none"};
+  for (unsigned i = 0; const struct ims_vtd_fault_info *f = ims_vtd_faults(i); i++)
+    names.push_back(dotted(f->name));
+  return names;
+}
+
+bool vfio_constant(std::string_view name, uint64_t *value) {
+  const Named *n = find(constants, name);
+  *value = n ? static_cast<uint64_t>(n->value) : 0;
+  return n;
+}
+
+std::vector<std::string> vfio_constants() { return names_of(constants); }
+
+bool parse_plain_number(std::string_view text, uint64_t *value) {
+  int base = 10;
+  unsigned shift = 0;
+  if (text.size() > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) {
+    base = 16;
+    text.remove_prefix(2);
+  } else if (!text.empty()) {
+    switch (text.back()) {
+    case 'K': shift = 10; break;
+    case 'M': shift = 20; break;
+    case 'G': shift = 30; break;
+    case 'T': shift = 40; break;
+    default: break;
+    }
+    if (shift)
+      text.remove_suffix(1);
+  }
+  if (text.empty())
+    return false;
+  auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), *value, base);
+  if (error != std::errc() || rest != text.data() + text.size() || (shift && *value >> (64 - shift)))
+    return false;
+  *value <<= shift;
+  return true;
+}
+
+bool register_by_name(std::string_view name, RegisterName *out) {
+  *out = {};
+  uint64_t number = 0;
+  if (parse_plain_number(name, &number)) {
+    out->offset = static_cast<uint32_t>(number);
+    return number < 0x100000;
+  }
+  if (size_t plus = name.find('+'); plus != name.npos) {
+    if (!parse_plain_number(name.substr(plus + 1), &number) || number >= 0x1000)
+      return false;
+    name = name.substr(0, plus);
+  }
+  out->offset = static_cast<uint32_t>(number);
+  if (name.size() > 4 && name.substr(0, 4) == "FRCD") {
+    uint64_t index;
+    if (!parse_plain_number(name.substr(4), &index) || index > 255 || number > 12)
+      return false;
+    out->frcd = static_cast<int>(index);
+    return true;
+  }
+  for (int r = 0; r < IMS_VTD_REG_COUNT; r++)
+    if (name == ims_vtd_reg_info[r].name) {
+      out->reg = number ? -1 : r;
+      out->offset += ims_vtd_reg_info[r].offset;
+      return true;
+    }
+  return false;
+}
+
+std::vector<std::string> register_names() {
+  std::vector<std::string> names;
+  for (const auto &r : ims_vtd_reg_info)
+    names.push_back(r.name);
+  names.push_back("FRCD0");
+  return names;
+}
+
+std::string hex(uint64_t value) { return format("0x%" PRIx64, value); }
+
+std::string bdf(uint32_t source) { return format("%02x:%02x.%x", source >> 8 & 255, source >> 3 & 31, source & 7); }
+
+std::string bytes_text(uint64_t bytes) {
+  static const char *const units[] = {"bytes", "KB", "MB", "GB", "TB", "PB", "EB"};
+  unsigned unit = 0;
+  while (unit < 6 && bytes >= 1024 && bytes % 1024 == 0) {
+    bytes /= 1024;
+    unit++;
+  }
+  return std::to_string(bytes) + " " + (unit == 0 && bytes == 1 ? "byte" : units[unit]);
+}
+
+std::string quote(std::string_view word) {
+  constexpr size_t longest = 60;
+  std::string out = "`";
+  for (char c : word.substr(0, longest)) {
+    unsigned char u = static_cast<unsigned char>(c);
+    out += u >= 0x20 && u != 0x7f ? std::string(1, c) : format("\\x%02x", u);
+  }
+  return out + (word.size() > longest ? "...`" : "`");
+}
+
+std::string format(const char *form, ...) {
+  va_list args, again;
+  va_start(args, form);
+  va_copy(again, args);
+  int length = std::vsnprintf(nullptr, 0, form, args);
+  va_end(args);
+  std::string text(length > 0 ? static_cast<size_t>(length) : 0, '\0');
+  std::vsnprintf(text.data(), text.size() + 1, form, again);
+  va_end(again);
+  return text;
+}
+
+} // namespace ims

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names of numbers in traces: errno, errors of the library, fault reasons, constants of VFIO, registers.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ims {
+
+// Linux' numbers, whatever the host's are. -1: no such name.
+int errno_by_name(std::string_view name);
+std::string errno_name(int number); // "EINVAL"; "errno 999" for one without a name; "OK" for 0
+std::vector<std::string> errno_names();
+
+// Errors of mem/error.h without prefix: "EXIST" is -7. False: no such name.
+bool error_by_name(std::string_view name, int *number);
+std::vector<std::string> error_names();
+
+// Fault reasons of VT-d: "SFS.2", "SFS_2" in either case, or "none" (0). False: no such name.
+bool fault_by_name(std::string_view name, unsigned *code);
+std::vector<std::string> fault_names();
+
+// Arguments of SET_IOMMU and CHECK_EXTENSION. False: no such name.
+bool vfio_constant(std::string_view name, uint64_t *value);
+std::vector<std::string> vfio_constants();
+
+// A VT-d register: NAME, FRCDn, either with +OFFSET, or a plain offset. `reg`: index into ims_vtd_reg_info, or -1 (fault
+// recording registers, plain offsets). `frcd`: number of the fault recording register, or -1; offset is then from its start.
+struct RegisterName {
+  int reg = -1, frcd = -1;
+  uint32_t offset = 0;
+};
+bool register_by_name(std::string_view name, RegisterName *out);
+std::vector<std::string> register_names();
+
+// A number with 0x or without, with K, M, G or T behind it. False: not a number, or beyond 64 bits.
+bool parse_plain_number(std::string_view text, uint64_t *value);
+
+// "4 KB", "6 MB", "24 bytes"
+std::string bytes_text(uint64_t bytes);
+std::string hex(uint64_t value);
+std::string bdf(uint32_t source);
+
+// A word of the input for a message: in quotes, control characters escaped, long ones cut.
+std::string quote(std::string_view word);
+
+std::string format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+} // namespace ims
