@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Invalidation: what each granularity removes (VT-d rev 4.1, 6.5.2 and 6.5.3), and the queue (6.5.2, 11.4.8).
+// Invalidation: what each granularity removes (VT-d rev 4.1, 6.5.2 and 6.5.3), and the queue (6.5.2, 11.4.21 to 11.4.29).
 #include "iommu/vtd/vtd_internal.h"
 
 #define BITS(hi, lo) ((~0ull >> (63 - (hi))) & (~0ull << (lo)))

@@ -52,7 +52,7 @@ void vtd_update_mode(struct vtd *v) {
     v->mode = VTD_OFF;
 }
 
-// The root table takes effect here and nowhere else (11.4.4.1, SRTP).
+// The root table takes effect here and nowhere else (11.4.4, SRTP).
 static void set_root_table(struct vtd *v) {
   v->root = v->reg[IMS_VTD_RTADDR] & IMS_VTD_BITS(RTADDR_RTA);
   v->ttm = (uint8_t)IMS_VTD_GET(v->reg[IMS_VTD_RTADDR], RTADDR_TTM);
@@ -116,7 +116,7 @@ static void iotlb_command(struct vtd *v) {
   v->reg[IMS_VTD_IOTLB] = (c & ~(IMS_VTD_BITS(IOTLB_IVT) | IMS_VTD_BITS(IOTLB_IAIG))) | IMS_VTD_PUT(IOTLB_IAIG, done);
 }
 
-// 11.4.43: PASIDs for a guest, from the space of this unit.
+// 11.4, virtual command register: PASIDs for a guest, from the space of this unit.
 static void virtual_command(struct vtd *v) {
   enum { VCMD_ALLOC = 1, VCMD_FREE = 2, SC_NONE_LEFT = 1, SC_INVALID = 2 };
   unsigned cmd = (unsigned)IMS_VTD_GET(v->reg[IMS_VTD_VCMD], VCMD_CMD), sc = 0;
@@ -177,7 +177,7 @@ static void write_lanes(struct vtd *v, enum ims_vtd_reg r, uint64_t lanes, uint6
   const struct vtd_reg_masks *m = &v->mask[r];
   value &= lanes;
   if (r == IMS_VTD_IQA && (v->reg[IMS_VTD_GSTS] & IMS_VTD_BITS(GSTS_QIES)))
-    return; // a queue must not move while it runs (11.4.8.3)
+    return; // a queue must not move while it runs (11.4.23)
   if (!((m->rw | m->wo | m->cmd | m->w1c) & lanes))
     return;
   uint64_t stored = m->rw | m->wo;

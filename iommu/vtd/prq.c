@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Page requests into the page request queue. VT-d rev 4.1, 7.4 to 7.11, 11.4.18.
+// Page requests into the page request queue. VT-d rev 4.1, 7.4 to 7.11, 11.4.31 to 11.4.38.
 #include "iommu/vtd/vtd_internal.h"
 
 enum { RESPONSE_SUCCESS = 0, RESPONSE_FAILURE = 15 };

@@ -22,10 +22,10 @@ enum ims_vtd_access { IMS_VTD_RO, IMS_VTD_RW, IMS_VTD_WO, IMS_VTD_W1C, IMS_VTD_C
   X(VER,     0x000, 4, 0x40,       "11.4.1",  "version")                                                              \
   X(CAP,     0x008, 8, 0,          "11.4.2",  "capabilities")                                                         \
   X(ECAP,    0x010, 8, 0,          "11.4.3",  "extended capabilities")                                                \
-  X(GCMD,    0x018, 4, 0,          "11.4.4.1","global command")                                                       \
-  X(GSTS,    0x01c, 4, 0,          "11.4.4.2","global status")                                                        \
-  X(RTADDR,  0x020, 8, 0,          "11.4.5",  "root table address")                                                   \
-  X(CCMD,    0x028, 8, 0,          "11.4.6.1","context command")                                                      \
+  X(GCMD,    0x018, 4, 0,          "11.4.4",  "global command")                                                       \
+  X(GSTS,    0x01c, 4, 0,          "11.4.5",  "global status")                                                        \
+  X(RTADDR,  0x020, 8, 0,          "11.4.6",  "root table address")                                                   \
+  X(CCMD,    0x028, 8, 0,          "11.4.7",  "context command")                                                      \
   X(FSTS,    0x034, 4, 0,          "11.4.9",  "fault status")                                                         \
   X(FECTL,   0x038, 4, 0x80000000, "11.4.10", "fault event control")                                                  \
   X(FEDATA,  0x03c, 4, 0,          "11.4.11", "fault event data")                                                     \
@@ -33,33 +33,33 @@ enum ims_vtd_access { IMS_VTD_RO, IMS_VTD_RW, IMS_VTD_WO, IMS_VTD_W1C, IMS_VTD_C
   X(FEUADDR, 0x044, 4, 0,          "11.4.13", "fault event upper address")                                            \
   X(AFLOG,   0x058, 8, 0,          "11.4.15", "advanced fault log")                                                   \
   X(PMEN,    0x064, 4, 0,          "11.4.16", "protected memory enable")                                              \
-  X(PLMBASE, 0x068, 4, 0,          "11.4.16", "protected low memory base")                                            \
-  X(PLMLIMIT,0x06c, 4, 0,          "11.4.16", "protected low memory limit")                                           \
-  X(PHMBASE, 0x070, 8, 0,          "11.4.16", "protected high memory base")                                           \
-  X(PHMLIMIT,0x078, 8, 0,          "11.4.16", "protected high memory limit")                                          \
-  X(IQH,     0x080, 8, 0,          "11.4.8.1","invalidation queue head")                                              \
-  X(IQT,     0x088, 8, 0,          "11.4.8.2","invalidation queue tail")                                              \
-  X(IQA,     0x090, 8, 0,          "11.4.8.3","invalidation queue address")                                           \
-  X(ICS,     0x09c, 4, 0,          "11.4.8.4","invalidation completion status")                                       \
-  X(IECTL,   0x0a0, 4, 0x80000000, "11.4.8.5","invalidation event control")                                           \
-  X(IEDATA,  0x0a4, 4, 0,          "11.4.8.6","invalidation event data")                                              \
-  X(IEADDR,  0x0a8, 4, 0,          "11.4.8.7","invalidation event address")                                           \
-  X(IEUADDR, 0x0ac, 4, 0,          "11.4.8.8","invalidation event upper address")                                     \
-  X(IQERCD,  0x0b0, 8, 0,          "11.4.8.9","invalidation queue error record")                                      \
-  X(IRTA,    0x0b8, 8, 0,          "11.4.17", "interrupt remapping table address")                                    \
-  X(PQH,     0x0c0, 8, 0,          "11.4.18", "page request queue head")                                              \
-  X(PQT,     0x0c8, 8, 0,          "11.4.18", "page request queue tail")                                              \
-  X(PQA,     0x0d0, 8, 0,          "11.4.18", "page request queue address")                                           \
-  X(PRS,     0x0dc, 4, 0,          "11.4.18", "page request status")                                                  \
-  X(PECTL,   0x0e0, 4, 0x80000000, "11.4.18", "page request event control")                                           \
-  X(PEDATA,  0x0e4, 4, 0,          "11.4.18", "page request event data")                                              \
-  X(PEADDR,  0x0e8, 4, 0,          "11.4.18", "page request event address")                                           \
-  X(PEUADDR, 0x0ec, 4, 0,          "11.4.18", "page request event upper address")                                     \
-  X(IVA,     0x200, 8, 0,          "11.4.7.2","invalidate address")                                                   \
-  X(IOTLB,   0x208, 8, 0,          "11.4.7.1","IOTLB invalidate")                                                     \
-  X(VCMD,    0xe00, 8, 0,          "11.4.43", "virtual command")                                                      \
-  X(VCRSP,   0xe10, 8, 0,          "11.4.44", "virtual command response")                                             \
-  X(VCCAP,   0xe30, 8, 0,          "11.4.42", "virtual command capability")
+  X(PLMBASE, 0x068, 4, 0,          "11.4.17", "protected low memory base")                                            \
+  X(PLMLIMIT,0x06c, 4, 0,          "11.4.18", "protected low memory limit")                                           \
+  X(PHMBASE, 0x070, 8, 0,          "11.4.19", "protected high memory base")                                           \
+  X(PHMLIMIT,0x078, 8, 0,          "11.4.20", "protected high memory limit")                                          \
+  X(IQH,     0x080, 8, 0,          "11.4.21", "invalidation queue head")                                              \
+  X(IQT,     0x088, 8, 0,          "11.4.22", "invalidation queue tail")                                              \
+  X(IQA,     0x090, 8, 0,          "11.4.23", "invalidation queue address")                                           \
+  X(ICS,     0x09c, 4, 0,          "11.4.24", "invalidation completion status")                                       \
+  X(IECTL,   0x0a0, 4, 0x80000000, "11.4.25", "invalidation event control")                                           \
+  X(IEDATA,  0x0a4, 4, 0,          "11.4.26", "invalidation event data")                                              \
+  X(IEADDR,  0x0a8, 4, 0,          "11.4.27", "invalidation event address")                                           \
+  X(IEUADDR, 0x0ac, 4, 0,          "11.4.28", "invalidation event upper address")                                     \
+  X(IQERCD,  0x0b0, 8, 0,          "11.4.29", "invalidation queue error record")                                      \
+  X(IRTA,    0x0b8, 8, 0,          "11.4.30", "interrupt remapping table address")                                    \
+  X(PQH,     0x0c0, 8, 0,          "11.4.31", "page request queue head")                                              \
+  X(PQT,     0x0c8, 8, 0,          "11.4.32", "page request queue tail")                                              \
+  X(PQA,     0x0d0, 8, 0,          "11.4.33", "page request queue address")                                           \
+  X(PRS,     0x0dc, 4, 0,          "11.4.34", "page request status")                                                  \
+  X(PECTL,   0x0e0, 4, 0x80000000, "11.4.35", "page request event control")                                           \
+  X(PEDATA,  0x0e4, 4, 0,          "11.4.36", "page request event data")                                              \
+  X(PEADDR,  0x0e8, 4, 0,          "11.4.37", "page request event address")                                           \
+  X(PEUADDR, 0x0ec, 4, 0,          "11.4.38", "page request event upper address")                                     \
+  X(IVA,     0x200, 8, 0,          "11.4.8.2","invalidate address")                                                   \
+  X(IOTLB,   0x208, 8, 0,          "11.4.8.1","IOTLB invalidate")                                                     \
+  X(VCMD,    0xe00, 8, 0,          "11.4",    "virtual command")                                                      \
+  X(VCRSP,   0xe10, 8, 0,          "11.4",    "virtual command response")                                             \
+  X(VCCAP,   0xe30, 8, 0,          "11.4",    "virtual command capability")
 
 // F(register, field, high, low, access, sentence). The fields of CAP and ECAP stand in caps.h.
 #define IMS_VTD_FIELDS(F)                                                                                             \

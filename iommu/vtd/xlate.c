@@ -394,6 +394,7 @@ IMS_INLINE enum ims_step_kind advance(struct vtd *v, const struct ims_request *r
     w->id2 = IMS_TAG_ID(f->stages->did, 0, IMS_TAG_S2);
     w->deny_base = VTD_INT_BASE;
     w->deny_size = VTD_INT_SIZE;
+    w->st2.dirty = false; // a first stage alone never sets it, yet its fills look at it
     ims_walk_begin(w);
     f->state = 10;
     __attribute__((fallthrough));
@@ -425,8 +426,8 @@ IMS_INLINE void begin(const struct vtd *v, const struct ims_request *req, struct
   f->state = 0;
   f->fpd = 0;
   f->access = req->access;
-  if (v->cfg.revision >= 4)
-    f->access &= (uint8_t)~IMS_ACC_X; // rev 4 knows no execute requests: a read
+  if (v->cfg.revision >= 4 && (req->access & IMS_ACC_X)) // rev 4 knows no execute requests: a read
+    f->access = (uint8_t)((req->access & ~IMS_ACC_X) | IMS_ACC_R);
   if (req->type == IMS_TRANSLATION_REQUEST) {
     f->access |= IMS_ACC_QUERY | IMS_ACC_R | IMS_ACC_W;
     if (req->no_write && v->cfg.nwfs)
