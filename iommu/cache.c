@@ -77,6 +77,16 @@ static uint32_t plru_victim(const struct ims_cache *c, uint32_t base) {
   return base + lo;
 }
 
+void *ims_cache_lookup_slow(struct ims_cache *c, uint64_t addr, uint64_t id) {
+  if (!c->entries)
+    return NULL;
+  int64_t way = ims_cache_find(c, addr, id);
+  if (way >= 0)
+    return ims_cache_hit(c, (uint32_t)way);
+  c->count.misses++;
+  return NULL;
+}
+
 static uint64_t next_random(struct ims_cache *c) { // xorshift64
   c->random ^= c->random << 13;
   c->random ^= c->random >> 7;

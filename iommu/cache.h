@@ -66,7 +66,8 @@ static inline uint64_t ims_cache_print(uint64_t addr, uint64_t id) {
 }
 
 // The way that holds exactly this tag, as an index into tag[], or -1. No counting, no ageing.
-static inline int64_t ims_cache_find(const struct ims_cache *c, uint64_t addr, uint64_t id) {
+static inline __attribute__((always_inline)) int64_t ims_cache_find(const struct ims_cache *c, uint64_t addr,
+                                                                    uint64_t id) {
   const uint64_t ones = 0x0101010101010101ull;
   uint64_t want = ims_cache_print(addr, id) * ones;
   uint32_t g = ims_cache_set(c, addr, id) * c->groups, end = g + c->groups;
@@ -95,21 +96,20 @@ static inline void *ims_cache_hit(struct ims_cache *c, uint32_t way) {
   return c->value + (size_t)way * c->value_size;
 }
 
-// The value under exactly this tag, or NULL; valid until the next fill or invalidation.
+void *ims_cache_lookup_slow(struct ims_cache *c, uint64_t addr, uint64_t id);
+
+// The value under exactly this tag, or NULL; valid until the next fill or invalidation. Requests come in runs, so the
+// way hit last is looked at first.
 static inline void *ims_cache_lookup_exact(struct ims_cache *c, uint64_t addr, uint64_t id) {
-  if (!c->entries)
-    return NULL;
-  if (c->tag[c->last].addr == addr && c->tag[c->last].id == id) // requests come in runs
+  const struct ims_tag *t = &c->tag[c->last];
+  if (__builtin_expect(c->entries && !((t->addr ^ addr) | (t->id ^ id)), 1))
     return ims_cache_hit(c, c->last);
-  int64_t way = ims_cache_find(c, addr, id);
-  if (way >= 0)
-    return ims_cache_hit(c, (uint32_t)way);
-  c->count.misses++;
-  return NULL;
+  return ims_cache_lookup_slow(c, addr, id);
 }
 
 // The same in a sized cache, for a plain address: of the items that cover it the smallest.
-static inline void *ims_cache_lookup_sized(struct ims_cache *c, uint64_t addr, uint64_t id) {
+static inline __attribute__((always_inline)) void *ims_cache_lookup_sized(struct ims_cache *c, uint64_t addr,
+                                                                          uint64_t id) {
   for (uint64_t left = c->reaches; left; left &= left - 1) {
     int64_t way = ims_cache_find(c, ims_tag_addr(addr, (unsigned)__builtin_ctzll(left)), id);
     if (way >= 0)

@@ -61,7 +61,7 @@ enum ims_vtd_access { IMS_VTD_RO, IMS_VTD_RW, IMS_VTD_WO, IMS_VTD_W1C, IMS_VTD_C
   X(VCRSP,   0xe10, 8, 0,          "11.4",    "virtual command response")                                             \
   X(VCCAP,   0xe30, 8, 0,          "11.4",    "virtual command capability")
 
-// F(register, field, high, low, access, sentence). The fields of CAP and ECAP stand in caps.h.
+// F(register, field, high, low, access, sentence). The fields of CAP and ECAP are IMS_VTD_FEATURES in vtd.h.
 #define IMS_VTD_FIELDS(F)                                                                                             \
   F(VER,    MAJOR,  7,  4, RO,  "major version")                                                                      \
   F(VER,    MINOR,  3,  0, RO,  "minor version")                                                                      \

@@ -481,6 +481,7 @@ static inline bool now_update64(void *ctx, uint64_t hpa, uint64_t old, uint64_t 
   return ok;
 }
 
+// Probes within the walk are many in the text and few in a run: one copy serves them all.
 static __attribute__((noinline)) const void *probe_cache(struct ims_cache *c, uint64_t addr, uint64_t id) {
   return c->sized ? ims_cache_lookup_sized(c, addr, id) : ims_cache_lookup_exact(c, addr, id);
 }
