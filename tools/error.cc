@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Messages about bad input.
 #include "tools/error.h"
+#include "trace/names.h"
 
 #include <cstdarg>
 #include <cstdio>
-#include <string_view>
 #include <vector>
 
 namespace ims {
@@ -21,20 +21,6 @@ void fail(const char *format, ...) {
   throw BadInput(text.data());
 }
 
-std::string quoted(std::string_view word) {
-  constexpr size_t longest = 60;
-  std::string out = "`";
-  for (char c : word.substr(0, longest)) {
-    unsigned char u = static_cast<unsigned char>(c);
-    if (u >= 0x20 && u != 0x7f) {
-      out += c;
-    } else {
-      char hex[5];
-      std::snprintf(hex, sizeof hex, "\\x%02x", u);
-      out += hex;
-    }
-  }
-  return out + (word.size() > longest ? "...`" : "`");
-}
+std::string quoted(std::string_view word) { return quote(word); }
 
 } // namespace ims
