@@ -260,8 +260,9 @@ IMS_INLINE enum ims_step_kind advance(struct vtd *v, const struct ims_request *r
                            : vtd_decode_legacy_context(v, port->answer.data, req->type, c);
       f->fpd |= c->fpd;
       c->fault = (uint8_t)reason;
-      // A request kind that TT blocks is no property of the entry. With CM=1 what faults may be cached too (6.1).
-      if (reason && (!v->cfg.cm || reason == IMS_VTD_FR_LCT_5))
+      // With CM=1 what faults may be cached too (6.1), but not what depends on the kind of request: that TT blocks it, and
+      // an unsupported AW, which only those see that TT does not block.
+      if (reason && (!v->cfg.cm || reason == IMS_VTD_FR_LCT_5 || reason == IMS_VTD_FR_LCT_4))
         return refuse(req, res, f->fpd, reason);
       f->context = c;
       FILL_STRUCT(4, IMS_STRUCT_CONTEXT_ENTRY, IMS_CACHE_CONTEXT, CONTEXT_KEY, SOURCE << 16 | f->context->stages.did,
