@@ -109,7 +109,7 @@ struct ims_device *ims_kernel_device(const struct ims_kernel *k, unsigned unit, 
   return d;
 }
 
-const struct ims_device_config *ims_device_config(const struct ims_device *d) { return &d->cfg; }
+const struct ims_device_config *ims_device_config_of(const struct ims_device *d) { return &d->cfg; }
 
 uint64_t ims_device_pasid_dir(const struct ims_device *d) { return d->pasid_dir; }
 

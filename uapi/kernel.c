@@ -131,7 +131,7 @@ int ims_kernel_set_pasid_quota(struct ims_kernel *k, uint32_t quota) {
   return 0;
 }
 
-void ims_kernel_counters(const struct ims_kernel *k, struct ims_kernel_counters *out) { *out = k->count; }
+void ims_kernel_count(const struct ims_kernel *k, struct ims_kernel_counters *out) { *out = k->count; }
 
 // Interrupts are only noted when they come, in the middle of whatever the hardware is doing, and handled when the
 // processor is at leisure.
@@ -171,7 +171,7 @@ void ims_fault_logged(struct ims_kernel *k, const struct ims_kernel_fault *f) {
 
 uint64_t ims_kernel_faults(const struct ims_kernel *k) { return k->count.faults; }
 
-bool ims_kernel_fault(const struct ims_kernel *k, uint64_t index, struct ims_kernel_fault *out) {
+bool ims_kernel_fault_at(const struct ims_kernel *k, uint64_t index, struct ims_kernel_fault *out) {
   if (index >= k->count.faults || k->count.faults - index > IMS_FAULT_LOG)
     return false;
   *out = k->fault[index % IMS_FAULT_LOG];

@@ -105,7 +105,7 @@ struct ims_kernel_counters {
   uint64_t descriptors, waits, mmio_writes, entries_written; // of the drivers of all units
   uint64_t faults, page_requests, page_responses, queue_errors;
 };
-void ims_kernel_counters(const struct ims_kernel *k, struct ims_kernel_counters *out);
+void ims_kernel_count(const struct ims_kernel *k, struct ims_kernel_counters *out);
 
 // One entry of the kernel's log of DMA faults, as the handler read it from the fault recording register.
 struct ims_kernel_fault {
@@ -119,7 +119,7 @@ struct ims_kernel_fault {
   uint64_t word[2]; // the record
 };
 uint64_t ims_kernel_faults(const struct ims_kernel *k); // how many since the start; the newest 4096 can be read
-bool ims_kernel_fault(const struct ims_kernel *k, uint64_t index, struct ims_kernel_fault *out);
+bool ims_kernel_fault_at(const struct ims_kernel *k, uint64_t index, struct ims_kernel_fault *out);
 
 // ---- IOMMUs and devices ---------------------------------------------------------------------------------------------
 
@@ -146,7 +146,7 @@ struct ims_device_config {
 // EXIST: the unit has a device with this source id; INVAL.
 int ims_kernel_add_device(struct ims_kernel *k, const struct ims_device_config *config, struct ims_device **out);
 struct ims_device *ims_kernel_device(const struct ims_kernel *k, unsigned unit, uint16_t source); // NULL: none
-const struct ims_device_config *ims_device_config(const struct ims_device *d);
+const struct ims_device_config *ims_device_config_of(const struct ims_device *d);
 // Where the device's PASID directory lies; 0: none yet.
 uint64_t ims_device_pasid_dir(const struct ims_device *d);
 
