@@ -46,7 +46,6 @@ struct ims_pgt_format {
   uint8_t shift[IMS_PGT_MAX_LEVELS + 1];       // by level: log2 of what an entry covers
   uint8_t leaf_levels;                         // bit n: a leaf may stand at level n
   uint64_t addr_mask;                          // address bits of an entry, page-aligned
-  uint64_t deny_mask;                          // bits that take a right away when set
   uint64_t present_mask;                       // present when any of these is set
   uint64_t rsvd_table[IMS_PGT_MAX_LEVELS + 1]; // by level: must be zero in a table entry
   uint64_t rsvd_leaf[IMS_PGT_MAX_LEVELS + 1];  // by level: must be zero in a leaf (PS itself where none may stand)
@@ -135,12 +134,10 @@ static inline unsigned ims_pgt_perm(const struct ims_pgt *p, uint64_t e) {
   return (e & 7u) | IMS_PERM_U | (p->flags & IMS_PGT_EXEC ? 0u : (unsigned)IMS_PERM_X);
 }
 
-// Rights over several levels without looking at each: start with ~0, take every entry in, ask at the end.
-static inline uint64_t ims_pgt_over(const struct ims_pgt *p, uint64_t over, uint64_t e) {
-  return over & (e ^ p->fmt->deny_mask); // what denies when set is turned round
-}
-static inline unsigned ims_pgt_perm_over(const struct ims_pgt *p, uint64_t over) {
-  return ims_pgt_perm(p, over ^ p->fmt->deny_mask);
+// Rights over several levels without looking at each: AND of the entries, and OR for the bits that deny where they are
+// set (XD); asked once, at the end. Start with all = ~0, any = 0.
+static inline unsigned ims_pgt_perm_over(const struct ims_pgt *p, uint64_t all, uint64_t any) {
+  return ims_pgt_perm(p, (all & ~IMS_FS_XD) | (any & IMS_FS_XD));
 }
 
 // The canonical or range check of the input. VT-d 3.6 (first stage), 3.7 (second stage).

@@ -59,7 +59,7 @@ struct ims_walk_stage2 {
   bool located; // entry and entry_hpa are the leaf (false when the nested TLB answered)
   bool fresh;   // do not ask the nested TLB
   uint64_t in, table, entry, entry_hpa;
-  uint64_t over; // entries read so far, ANDed (ims_pgt_over)
+  uint64_t all; // entries read so far, ANDed
   uint64_t out;
 };
 
@@ -90,7 +90,7 @@ struct ims_walk {
   bool no_psc;       // such a pointer did not suffice: this time from the root
   uint8_t table_perm2, table_flags;
   uint64_t table, entry, entry_hpa, entry_gpa;
-  uint64_t over; // entries read so far, ANDed
+  uint64_t all, any; // entries read so far, ANDed and ORed
   struct ims_walk_stage2 st2;
 };
 

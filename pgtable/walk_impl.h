@@ -35,7 +35,9 @@ enum { IMS_WALK_AGAIN = IMS_STEP_FAULT + 1 };
   do {                                                                                                                 \
     port->refs++;                                                                                                      \
     if (h) {                                                                                                           \
-      port->answer.ok = h->read64(ctx, (hpa_), &(var));                                                                \
+      uint64_t got_ = 0; /* a register: the next address waits for it */                                               \
+      port->answer.ok = h->read64(ctx, (hpa_), &got_);                                                                 \
+      (var) = got_;                                                                                                    \
     } else {                                                                                                           \
       describe;                                                                                                        \
       IMS_ASK(state_, n, IMS_STEP_READ);                                                                               \
@@ -187,7 +189,7 @@ IMS_INLINE int ims_walk_stage2(struct ims_walk *w, struct ims_port *port, const 
     // Paging-structure caches, the one nearest to the leaf first.
     t->table = p->root;
     t->perm = IMS_PERM_ALL;
-    t->over = ~0ull;
+    t->all = ~0ull;
     for (t->level = w->caches >> IMS_CACHE_S2_L2 & 15 ? 2 : p->levels + 1u; t->level <= p->levels; t->level++) {
       if (!IMS_LEVEL_BIT(IMS_CACHE_S2_L2, t->level))
         continue;
@@ -211,7 +213,7 @@ IMS_INLINE int ims_walk_stage2(struct ims_walk *w, struct ims_port *port, const 
       if (kind == IMS_PTE_RESERVED)
         return ims_walk_fail(w, 2, IMS_WALK_RESERVED, during);
       // A missing right in a table entry does not stop the walk; it is judged at the leaf (3.7).
-      t->over = ims_pgt_over(p, t->over, t->entry);
+      t->all &= t->entry;
       if (kind == IMS_PTE_LEAF)
         break;
       if (p->a_bits & ~t->entry) {
@@ -227,11 +229,11 @@ IMS_INLINE int ims_walk_stage2(struct ims_walk *w, struct ims_port *port, const 
       if (IMS_LEVEL_BIT(IMS_CACHE_S2_L2, t->level))
         IMS_FILL_TLB(t->state, 5, ims_walk_describe2(w, port), IMS_CACHE_S2_L2 + t->level - 2u,
                      ims_tag_addr(t->in, ims_pgt_shift(p->fmt, t->level)), w->id2, .addr = t->table,
-                     .perm1 = IMS_PERM_ALL, .perm2 = (uint8_t)(t->perm & ims_pgt_perm_over(p, t->over)));
+                     .perm1 = IMS_PERM_ALL, .perm2 = (uint8_t)(t->perm & ims_pgt_perm_over(p, t->all, 0)));
     }
 
     // The leaf: rights, the result, then accessed and dirty together.
-    t->perm &= (uint8_t)ims_pgt_perm_over(p, t->over);
+    t->perm &= (uint8_t)ims_pgt_perm_over(p, t->all, 0);
     t->shift = (uint8_t)ims_pgt_shift(p->fmt, t->level);
     t->out = ims_pgt_page(p, t->level, t->entry) | (t->in & ((1ull << t->shift) - 1));
     t->need = (uint8_t)ims_walk_need2(t->need, t->perm);
@@ -371,7 +373,8 @@ IMS_INLINE enum ims_step_kind ims_walk_advance(struct ims_walk *w, struct ims_po
 
     // 2. Paging-structure caches, the one nearest to the leaf first.
     w->table = p->root;
-    w->over = ~0ull;
+    w->all = ~0ull;
+    w->any = 0;
     w->table_cached = false;
     w->table_known = true;
     w->entry_hpa = w->entry_gpa = 0;
@@ -403,7 +406,7 @@ IMS_INLINE enum ims_step_kind ims_walk_advance(struct ims_walk *w, struct ims_po
         IMS_FILL_TLB(w->state, 3, ims_walk_describe1(w, port), IMS_CACHE_S1_L2 + w->level - 1u,
                      ims_tag_addr(w->in, ims_pgt_shift(p->fmt, w->level + 1u)), w->id1,
                      .addr = hpa ? w->entry_hpa >> p->fmt->page_shift << p->fmt->page_shift : w->table,
-                     .perm1 = (uint8_t)(w->perm1 & ims_pgt_perm_over(p, w->over)),
+                     .perm1 = (uint8_t)(w->perm1 & ims_pgt_perm_over(p, w->all, w->any)),
                      .perm2 = w->s2.fmt ? w->st2.perm : IMS_PERM_ALL,
                      .flags = (uint8_t)((hpa ? IMS_TLB_HPA : 0) | (!w->s2.fmt || w->st2.dirty ? IMS_TLB_S2_DIRTY : 0)));
       }
@@ -417,7 +420,8 @@ IMS_INLINE enum ims_step_kind ims_walk_advance(struct ims_walk *w, struct ims_po
         return (enum ims_step_kind)ims_walk_fail(w, 1, IMS_WALK_NOT_PRESENT, IMS_FOR_TABLE);
       if (kind == IMS_PTE_RESERVED)
         return (enum ims_step_kind)ims_walk_fail(w, 1, IMS_WALK_RESERVED, IMS_FOR_TABLE);
-      w->over = ims_pgt_over(p, w->over, w->entry);
+      w->all &= w->entry;
+      w->any |= w->entry;
       if (kind == IMS_PTE_LEAF)
         break;
       if (p->a_bits & ~w->entry)
@@ -428,7 +432,7 @@ IMS_INLINE enum ims_step_kind ims_walk_advance(struct ims_walk *w, struct ims_po
     }
 
     // 5. The leaf: rights over all levels, then accessed and dirty in one update.
-    w->perm1 &= (uint8_t)ims_pgt_perm_over(p, w->over);
+    w->perm1 &= (uint8_t)ims_pgt_perm_over(p, w->all, w->any);
     w->shift = (uint8_t)ims_pgt_shift(p->fmt, w->level);
     w->out = ims_pgt_page(p, w->level, w->entry) | (w->in & ((1ull << w->shift) - 1));
     if (w->access & IMS_ACC_QUERY) {

@@ -16,7 +16,6 @@ void ims_x86_fs_format(struct ims_pgt_format *f, unsigned haw, bool gb_pages, bo
       .index_bits = 9,
       .leaf_levels = (uint8_t)(1u << 1 | 1u << 2 | (gb_pages ? 1u << 3 : 0)),
       .addr_mask = BITS(51, 12),
-      .deny_mask = IMS_FS_XD,
       .present_mask = IMS_FS_P,
       .rsvd_table = {0, above, above, above, above, above},
       .rsvd_leaf = {0, above, above | BITS(20, 13), above | BITS(29, 13), above | IMS_FS_PS, above | IMS_FS_PS},
