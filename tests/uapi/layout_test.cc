@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// Binary layouts against the offsets of the facts (sections 1.1, 1.2, 1.2b, 1.4), written down here a second time.
+#include "uapi/layout.h"
+#include <cstring>
+#include <gtest/gtest.h>
+#include <set>
+#include <string>
+
+namespace {
+
+#define AT(s, field, offset) static_assert(offsetof(struct ims_##s, field) == (offset), #s "." #field)
+#define SIZE(s, size)        static_assert(sizeof(struct ims_##s) == (size), #s)
+
+SIZE(vfio_pasid_request_v1, 20);
+AT(vfio_pasid_request_v1, min, 8);
+AT(vfio_pasid_request_v1, max, 12);
+AT(vfio_pasid_request_v1, result, 16);
+SIZE(vfio_pasid_request, 16);
+AT(vfio_pasid_request, min, 8);
+AT(vfio_pasid_request, max, 12);
+SIZE(vfio_iommu_type1_info, 24);
+AT(vfio_iommu_type1_info, iova_pgsizes, 8);
+AT(vfio_iommu_type1_info, cap_offset, 16);
+SIZE(vfio_info_cap_header, 8);
+AT(vfio_info_cap_header, version, 2);
+AT(vfio_info_cap_header, next, 4);
+SIZE(vfio_iommu_type1_dma_map, 32);
+AT(vfio_iommu_type1_dma_map, vaddr, 8);
+AT(vfio_iommu_type1_dma_map, iova, 16);
+AT(vfio_iommu_type1_dma_map, size, 24);
+SIZE(vfio_iommu_type1_dma_unmap, 24);
+AT(vfio_iommu_type1_dma_unmap, iova, 8);
+AT(vfio_iommu_type1_dma_unmap, size, 16);
+SIZE(iommu_nesting_info, 56);
+AT(iommu_nesting_info, format, 8);
+AT(iommu_nesting_info, features, 12);
+AT(iommu_nesting_info, addr_width, 16);
+AT(iommu_nesting_info, pasid_bits, 18);
+AT(iommu_nesting_info, vtd_flags, 32);
+AT(iommu_nesting_info, vtd_cap_reg, 40);
+AT(iommu_nesting_info, vtd_ecap_reg, 48);
+SIZE(iommu_gpasid_bind_data_a, 72);
+AT(iommu_gpasid_bind_data_a, version, 0);
+AT(iommu_gpasid_bind_data_a, format, 4);
+AT(iommu_gpasid_bind_data_a, flags, 8);
+AT(iommu_gpasid_bind_data_a, gpgd, 16);
+AT(iommu_gpasid_bind_data_a, hpasid, 24);
+AT(iommu_gpasid_bind_data_a, gpasid, 32);
+AT(iommu_gpasid_bind_data_a, addr_width, 40);
+AT(iommu_gpasid_bind_data_a, padding, 44);
+AT(iommu_gpasid_bind_data_a, vtd_flags, 56);
+AT(iommu_gpasid_bind_data_a, vtd_pat, 64);
+AT(iommu_gpasid_bind_data_a, vtd_emt, 68);
+SIZE(iommu_gpasid_bind_data_b, 72);
+AT(iommu_gpasid_bind_data_b, argsz, 0);
+AT(iommu_gpasid_bind_data_b, version, 4);
+AT(iommu_gpasid_bind_data_b, format, 8);
+AT(iommu_gpasid_bind_data_b, addr_width, 12);
+AT(iommu_gpasid_bind_data_b, flags, 16);
+AT(iommu_gpasid_bind_data_b, gpgd, 24);
+AT(iommu_gpasid_bind_data_b, hpasid, 32);
+AT(iommu_gpasid_bind_data_b, gpasid, 40);
+AT(iommu_gpasid_bind_data_b, padding, 48);
+AT(iommu_gpasid_bind_data_b, vtd_flags, 56);
+SIZE(iommu_cache_invalidate_info_a, 8);
+AT(iommu_cache_invalidate_info_a, cache, 4);
+AT(iommu_cache_invalidate_info_a, granularity, 5);
+SIZE(iommu_cache_invalidate_info_b, 16);
+AT(iommu_cache_invalidate_info_b, version, 4);
+AT(iommu_cache_invalidate_info_b, cache, 8);
+AT(iommu_cache_invalidate_info_b, granularity, 9);
+SIZE(iommu_inv_pasid_info, 16);
+AT(iommu_inv_pasid_info, archid, 4);
+AT(iommu_inv_pasid_info, pasid, 8);
+SIZE(iommu_inv_addr_info, 40);
+AT(iommu_inv_addr_info, addr, 16);
+AT(iommu_inv_addr_info, granule_size, 24);
+AT(iommu_inv_addr_info, nb_granules, 32);
+SIZE(iommu_fault_page_request, 64);
+AT(iommu_fault_page_request, flags, 8);
+AT(iommu_fault_page_request, pasid, 12);
+AT(iommu_fault_page_request, grpid, 16);
+AT(iommu_fault_page_request, perm, 20);
+AT(iommu_fault_page_request, addr, 24);
+AT(iommu_fault_page_request, private_data0, 32);
+SIZE(iommu_fault_unrecoverable, 64);
+AT(iommu_fault_unrecoverable, reason, 8);
+AT(iommu_fault_unrecoverable, pasid, 16);
+AT(iommu_fault_unrecoverable, addr, 24);
+AT(iommu_fault_unrecoverable, fetch_addr, 32);
+SIZE(iommu_page_response_a, 20);
+AT(iommu_page_response_a, code, 16);
+SIZE(iommu_page_response_b, 24);
+AT(iommu_page_response_b, code, 20);
+
+TEST(Layout, FieldsOfEveryStructureFillItWithoutGapOrOverlap) {
+  for (unsigned i = 0; const ims_uapi_struct *s = ims_uapi_struct_row(i); i++) {
+    ASSERT_GT(s->fields, 0) << s->name;
+    unsigned at = s->field[0].offset; // those behind a capability header begin at 8
+    EXPECT_TRUE(at == 0 || at == 8) << s->name;
+    for (unsigned f = 0; f < s->fields; f++) {
+      EXPECT_EQ(s->field[f].offset, at) << s->name << "." << s->field[f].name;
+      at += s->field[f].bytes;
+    }
+    EXPECT_EQ(at, s->size) << s->name;
+  }
+}
+
+TEST(Layout, FlagsAndEnumsHaveTheirValues) {
+  const ims_uapi_struct *s = ims_uapi_struct_by_name("iommu_gpasid_bind_data_b");
+  ASSERT_NE(s, nullptr);
+  const ims_uapi_field *vtd = &s->field[s->fields - 3];
+  ASSERT_STREQ(vtd->name, "vtd_flags");
+  EXPECT_EQ(vtd->form, IMS_FORM_FLAGS);
+  const char *const names[] = {"SRE", "EAFE", "PCD", "PWT", "EMTE", "CD"};
+  for (unsigned i = 0; i < 6; i++) {
+    EXPECT_STREQ(vtd->values[i].name, names[i]);
+    EXPECT_EQ(vtd->values[i].value, 1ull << i);
+  }
+  EXPECT_EQ(vtd->values[6].name, nullptr);
+  EXPECT_EQ(ims_uapi_struct_by_name("nonsense"), nullptr);
+}
+
+// The meaning of a word depends on the posting.
+TEST(Layout, WordsMeanWhatTheDialectSays) {
+  auto name = [](ims_dialect d, uint32_t word) -> std::string {
+    const ims_uapi_ioctl *r = ims_uapi_by_word(d, IMS_IOMMU_H_AUTO, IMS_FILE_CONTAINER, word, nullptr, 0);
+    return r ? r->name : "";
+  };
+  EXPECT_EQ(name(IMS_DIALECT_V1, 0x3b7a), "VFIO_IOMMU_PASID_REQUEST");
+  EXPECT_EQ(name(IMS_DIALECT_V1, 0x3b7b), "VFIO_IOMMU_BIND");
+  EXPECT_EQ(name(IMS_DIALECT_V1, 0x3b7c), "VFIO_IOMMU_CACHE_INVALIDATE");
+  EXPECT_EQ(name(IMS_DIALECT_V2, 0x3b7a), "VFIO_IOMMU_PASID_REQUEST");
+  EXPECT_EQ(name(IMS_DIALECT_V2, 0x3b7b), "VFIO_IOMMU_NESTING_OP");
+  EXPECT_EQ(name(IMS_DIALECT_V2, 0x3b7c), "");
+  for (ims_dialect d : {IMS_DIALECT_V3, IMS_DIALECT_V4, IMS_DIALECT_V5, IMS_DIALECT_V6, IMS_DIALECT_V7}) {
+    EXPECT_EQ(name(d, 0x3b76), "VFIO_IOMMU_PASID_REQUEST");
+    EXPECT_EQ(name(d, 0x3b77), "VFIO_IOMMU_NESTING_OP");
+    EXPECT_EQ(name(d, 0x3b7b), "");
+  }
+  EXPECT_EQ(name(IMS_DIALECT_V7, 0x3b67), ""); // a group's
+  EXPECT_EQ(name(IMS_DIALECT_V7, 0x3b71), "VFIO_IOMMU_MAP_DMA");
+}
+
+TEST(Layout, ShapeFollowsTheArgument) {
+  uint8_t arg[64] = {0};
+  arg[4] = 2;     // CACHE_INVLD
+  arg[8 + 9] = 1; // granularity PASID
+  const ims_uapi_ioctl *r =
+      ims_uapi_by_word(IMS_DIALECT_V7, IMS_IOMMU_H_AUTO, IMS_FILE_CONTAINER, 0x3b77, arg, sizeof arg);
+  ASSERT_NE(r, nullptr);
+  EXPECT_STREQ(r->variant, "CACHE_INVLD.PASID");
+  EXPECT_EQ(r->size, 8 + 16 + 16);
+  unsigned at = 0;
+  const ims_uapi_field *f = ims_uapi_field_of(r, "pasid_info.pasid", &at);
+  ASSERT_NE(f, nullptr);
+  EXPECT_EQ(at, 8u + 16 + 8);
+  EXPECT_EQ(f->bytes, 8);
+  EXPECT_EQ(ims_uapi_field_of(r, "addr_info.addr", &at), nullptr);
+  arg[8 + 9] = 2;
+  r = ims_uapi_by_word(IMS_DIALECT_V7, IMS_IOMMU_H_AUTO, IMS_FILE_CONTAINER, 0x3b77, arg, sizeof arg);
+  EXPECT_STREQ(r->variant, "CACHE_INVLD.ADDR");
+  EXPECT_EQ(r->size, 8 + 56);
+  arg[4] = 1;
+  r = ims_uapi_by_word(IMS_DIALECT_V7, IMS_IOMMU_H_AUTO, IMS_FILE_CONTAINER, 0x3b77, arg, sizeof arg);
+  EXPECT_STREQ(r->variant, "UNBIND_PGTBL");
+  EXPECT_EQ(r->size, 80);
+  ASSERT_NE(ims_uapi_field_of(r, "data.addr_width", &at), nullptr);
+  EXPECT_EQ(at, 8u + 12); // layout B
+  r = ims_uapi_by_name(IMS_DIALECT_V2, IMS_IOMMU_H_AUTO, "VFIO_IOMMU_NESTING_OP", "BIND_PGTBL");
+  ASSERT_NE(ims_uapi_field_of(r, "data.addr_width", &at), nullptr);
+  EXPECT_EQ(at, 8u + 40); // layout A
+}
+
+TEST(Layout, RowsAreDistinctAndDialectsHaveNames) {
+  std::set<std::string> seen;
+  for (unsigned i = 0; const ims_uapi_ioctl *r = ims_uapi_row(i); i++)
+    EXPECT_TRUE(seen.insert(std::string(r->name) + r->variant + "/" + std::to_string(r->dialects) + "/" +
+                            std::to_string(r->iommu_h))
+                    .second)
+        << r->name;
+  EXPECT_GT(seen.size(), 25u);
+  EXPECT_EQ(ims_dialect_by_name("vsva-v4"), IMS_DIALECT_V4);
+  EXPECT_EQ(ims_dialect_by_name("vsva-v8"), -1);
+  EXPECT_STREQ(ims_dialect_name(IMS_DIALECT_V1), "vsva-v1");
+}
+
+} // namespace
