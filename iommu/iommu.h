@@ -106,11 +106,12 @@ struct ims_iommu_bus {
   void (*page_response)(void *ctx, const struct ims_page_response *resp);
 };
 
+// What an architecture brings along.
 struct ims_iommu_ops {
-  const char *arch;                                // "vtd"
-  void (*begin)(struct ims_xlate *x);              //
-  enum ims_step_kind (*step)(struct ims_xlate *x); //
-  void (*finish)(struct ims_xlate *x);             // counts, records
+  const char *arch; // "vtd"
+  void (*begin)(struct ims_xlate *x);
+  enum ims_step_kind (*step)(struct ims_xlate *x);
+  void (*finish)(struct ims_xlate *x); // counts, records
   // All of that without a stop, from the unit's own memory and caches.
   void (*translate)(struct ims_iommu *u, const struct ims_request *req, struct ims_result *res);
   bool (*page_request)(struct ims_iommu *u, const struct ims_page_request *r); // false: refused at once

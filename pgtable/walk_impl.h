@@ -87,24 +87,27 @@ enum { IMS_WALK_AGAIN = IMS_STEP_FAULT + 1 };
     }                                                                                                                  \
   } while (0)
 
-IMS_INLINE void ims_walk_describe1(struct ims_walk *w, struct ims_port *port) {
-  port->step = (struct ims_step){.what = IMS_STRUCT_S1_TABLE,
-                                 .level = w->level,
-                                 .len = 8,
-                                 .hpa = w->entry_hpa,
-                                 .gpa = w->entry_gpa,
-                                 .addr = w->in};
+// Fields that a step of this kind does not use keep what they had.
+IMS_INLINE void ims_walk_describe1(const struct ims_walk *w, struct ims_port *port) {
+  struct ims_step *s = &port->step;
+  s->what = IMS_STRUCT_S1_TABLE;
+  s->level = w->level;
+  s->for_what = s->for_level = 0;
+  s->len = 8;
+  s->hpa = w->entry_hpa;
+  s->gpa = w->entry_gpa;
+  s->addr = w->in;
 }
 
-IMS_INLINE void ims_walk_describe2(struct ims_walk *w, struct ims_port *port) {
-  port->step = (struct ims_step){.what = IMS_STRUCT_S2_TABLE,
-                                 .level = w->st2.level,
-                                 .for_what = w->level ? IMS_STRUCT_S1_TABLE : IMS_STRUCT_DATA,
-                                 .for_level = w->level,
-                                 .len = 8,
-                                 .hpa = w->st2.entry_hpa,
-                                 .gpa = w->st2.entry_hpa,
-                                 .addr = w->st2.in};
+IMS_INLINE void ims_walk_describe2(const struct ims_walk *w, struct ims_port *port) {
+  struct ims_step *s = &port->step;
+  s->what = IMS_STRUCT_S2_TABLE;
+  s->level = w->st2.level;
+  s->for_what = w->level ? IMS_STRUCT_S1_TABLE : IMS_STRUCT_DATA;
+  s->for_level = w->level;
+  s->len = 8;
+  s->hpa = s->gpa = w->st2.entry_hpa;
+  s->addr = w->st2.in;
 }
 
 IMS_INLINE int ims_walk_fail(struct ims_walk *w, unsigned stage, unsigned cause, unsigned during) {

@@ -39,6 +39,10 @@ void vtd_invalidate_pasid_cache(struct vtd *v, unsigned granularity, unsigned di
   }
   v->base.epoch++;
   drop(v, IMS_CACHE_PASID, IMS_CACHE_PASID, &m);
+  if (v->cfg.cm && granularity != PC_GLOBAL) { // faulting entries have no domain of their own: they lie under 0 (6.1)
+    m.aux &= ~IMS_TAG_DOMAIN_MASK;
+    drop(v, IMS_CACHE_PASID, IMS_CACHE_PASID, &m);
+  }
 }
 
 // 2^am pages around addr.

@@ -30,13 +30,8 @@ const unsigned ims_vtd_field_count = sizeof ims_vtd_field_info / sizeof ims_vtd_
 
 enum { FRCD_BYTES = 16 };
 
-uint32_t vtd_frcd_base(const struct vtd *v) {
-  (void)v;
-  return IMS_VTD_OFF_FRCD;
-}
-
 static uint64_t *frcd_word(struct vtd *v, uint32_t offset) {
-  uint32_t base = vtd_frcd_base(v);
+  const uint32_t base = IMS_VTD_OFF_FRCD;
   if (offset < base || offset >= base + (v->cfg.nfr + 1) * FRCD_BYTES)
     return NULL;
   return &v->frcd[(offset - base) / FRCD_BYTES][(offset - base) / 8 % 2];
@@ -191,7 +186,7 @@ void vtd_mmio_write(struct ims_iommu *u, uint32_t offset, unsigned size, uint64_
   uint64_t *record = frcd_word(v, offset);
   if (record) { // F is all that software can write: a one clears it
     uint64_t bits = size == 8 ? value : offset % 8 ? value << 32 : value & 0xffffffff;
-    if ((offset - vtd_frcd_base(v)) / 8 % 2 && bits >> 63) {
+    if ((offset - IMS_VTD_OFF_FRCD) / 8 % 2 && bits >> 63) {
       *record &= ~(1ull << 63);
       vtd_fault_acknowledged(v);
     }

@@ -121,11 +121,13 @@ static void build_registers(struct vtd *v) {
     const struct ims_vtd_field_info *f = &ims_vtd_field_info[i];
     uint64_t bits = (~0ull >> (63 - f->high)) & (~0ull << f->low);
     struct vtd_reg_masks *m = &v->mask[f->reg];
-    *(f->access == IMS_VTD_RW    ? &m->rw
-      : f->access == IMS_VTD_W1C ? &m->w1c
-      : f->access == IMS_VTD_CMD ? &m->cmd
-      : f->access == IMS_VTD_WO  ? &m->wo
-                                 : &(uint64_t){0}) |= bits;
+    switch ((enum ims_vtd_access)f->access) {
+    case IMS_VTD_RO: break;
+    case IMS_VTD_RW: m->rw |= bits; break;
+    case IMS_VTD_WO: m->wo |= bits; break;
+    case IMS_VTD_W1C: m->w1c |= bits; break;
+    case IMS_VTD_CMD: m->cmd |= bits; break;
+    }
   }
   v->reg[IMS_VTD_CAP] = ims_vtd_cap(&v->cfg);
   v->reg[IMS_VTD_ECAP] = ims_vtd_ecap(&v->cfg);

@@ -100,7 +100,6 @@ void vtd_fault_status(struct vtd *v, uint64_t bits); // sets PFO, IQE, ICE or IT
 void vtd_fault_acknowledged(struct vtd *v);          // after software cleared status bits or F
 void vtd_event(struct vtd *v, enum ims_vtd_reg ctl); // raises the event whose control register this is
 void vtd_event_unmasked(struct vtd *v, enum ims_vtd_reg ctl);
-uint32_t vtd_frcd_base(const struct vtd *v);
 
 // prq.c
 bool vtd_page_request(struct ims_iommu *u, const struct ims_page_request *r);
