@@ -140,6 +140,7 @@ void ims_cache_fill(struct ims_cache *c, const struct ims_tag *tag, uint64_t aux
   c->aux[way] = aux;
   memcpy(c->value + (size_t)way * c->value_size, value, c->value_size);
   c->count.fills++;
+  c->last = (uint32_t)way;
   if (c->sized) {
     unsigned reach = tag->addr & 63;
     c->reach_count[reach]++;

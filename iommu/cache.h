@@ -42,7 +42,7 @@ struct ims_cache {
   bool sized;
   uint64_t reaches;         // sized: bit n = items that cover 2^n bytes are present
   uint32_t reach_count[64]; // how many
-  uint32_t last;            // the way hit last
+  uint32_t last;            // the way hit or filled last
   uint32_t groups;          // of eight ways, in a set
   uint64_t *print;          // [sets][groups]: a byte of hash for each way, 0 = free, so that one comparison sifts eight
   struct ims_tag *tag;      // [sets][groups * 8]; id == 0 marks a free way
@@ -99,11 +99,13 @@ static inline void *ims_cache_hit(struct ims_cache *c, uint32_t way) {
 void *ims_cache_lookup_slow(struct ims_cache *c, uint64_t addr, uint64_t id);
 
 // The value under exactly this tag, or NULL; valid until the next fill or invalidation. Requests come in runs, so the
-// way hit last is looked at first.
+// way used last is looked at first; it is the youngest of its set already, and needs no ageing.
 static inline void *ims_cache_lookup_exact(struct ims_cache *c, uint64_t addr, uint64_t id) {
   const struct ims_tag *t = &c->tag[c->last];
-  if (__builtin_expect(c->entries && !((t->addr ^ addr) | (t->id ^ id)), 1))
-    return ims_cache_hit(c, c->last);
+  if (__builtin_expect(c->entries && !((t->addr ^ addr) | (t->id ^ id)), 1)) {
+    c->count.hits++;
+    return c->value + (size_t)c->last * c->value_size;
+  }
   return ims_cache_lookup_slow(c, addr, id);
 }
 

@@ -202,7 +202,7 @@ static int join_group(struct ims_endpoint *e, const struct ims_endpoint_page_req
   return same ? i : IMS_ERR_NOENT;
 }
 
-int ims_endpoint_page_request(struct ims_endpoint *e, const struct ims_endpoint_page_request *r, uint16_t *group) {
+int ims_endpoint_request_page(struct ims_endpoint *e, const struct ims_endpoint_page_request *r, uint16_t *group) {
   if (!group || (r->has_pasid && r->pasid >> 20))
     return IMS_ERR_INVAL;
   if (e->page_requests_off)

@@ -119,7 +119,7 @@ struct ims_endpoint_page_request {
 // Sends a page request. *group: 0xffff opens a group and sets it; else it belongs to the group of that number, which must
 // be open. INVAL; NOSPACE: too many requests or groups are outstanding; PERM: page requests are off; NOENT: no such open
 // group. IO: the unit refused it at once; the group then stays outstanding until its response, if one comes.
-int ims_endpoint_page_request(struct ims_endpoint *e, const struct ims_endpoint_page_request *r, uint16_t *group);
+int ims_endpoint_request_page(struct ims_endpoint *e, const struct ims_endpoint_page_request *r, uint16_t *group);
 void ims_endpoint_enable_page_requests(struct ims_endpoint *e);
 
 // What the unit sends. An invalidation returns false when the device does not answer. A response to no outstanding group

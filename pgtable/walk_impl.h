@@ -31,16 +31,19 @@ enum { IMS_WALK_AGAIN = IMS_STEP_FAULT + 1 };
   } while (0)
 
 // The four questions. `describe` fills port->step; it runs only where somebody is there to read it.
-#define IMS_READ64(state_, n, describe, hpa_, var)                                                                     \
+#define IMS_READ64(state_, n, describe, hpa_, var, failed)                                                             \
   do {                                                                                                                 \
     port->refs++;                                                                                                      \
     if (h) {                                                                                                           \
       uint64_t got_ = 0; /* a register: the next address waits for it */                                               \
-      port->answer.ok = h->read64(ctx, (hpa_), &got_);                                                                 \
+      if (__builtin_expect(!h->read64(ctx, (hpa_), &got_), 0))                                                         \
+        failed;                                                                                                        \
       (var) = got_;                                                                                                    \
     } else {                                                                                                           \
       describe;                                                                                                        \
       IMS_ASK(state_, n, IMS_STEP_READ);                                                                               \
+      if (!port->answer.ok)                                                                                            \
+        failed;                                                                                                        \
       (var) = port->answer.data[0];                                                                                    \
     }                                                                                                                  \
   } while (0)
@@ -207,9 +210,8 @@ IMS_INLINE int ims_walk_stage2(struct ims_walk *w, struct ims_port *port, const 
 
     for (t->level--;; t->level--) {
       t->entry_hpa = ims_pgt_entry_addr(p, t->level, t->table, t->in);
-      IMS_READ64(t->state, 3, ims_walk_describe2(w, port), t->entry_hpa, t->entry);
-      if (!port->answer.ok)
-        return ims_walk_fail(w, 2, IMS_WALK_ACCESS, during);
+      IMS_READ64(t->state, 3, ims_walk_describe2(w, port), t->entry_hpa, t->entry,
+                 return ims_walk_fail(w, 2, IMS_WALK_ACCESS, during));
       enum ims_pte_kind kind = ims_pgt_decode(p, t->level, t->entry);
       if (kind == IMS_PTE_EMPTY)
         return ims_walk_fail(w, 2, IMS_WALK_NOT_PRESENT, during);
@@ -415,9 +417,8 @@ IMS_INLINE enum ims_step_kind ims_walk_advance(struct ims_walk *w, struct ims_po
       }
 
       // 4. The entry.
-      IMS_READ64(w->state, 4, ims_walk_describe1(w, port), w->entry_hpa, w->entry);
-      if (!port->answer.ok)
-        return (enum ims_step_kind)ims_walk_fail(w, 1, IMS_WALK_ACCESS, IMS_FOR_TABLE);
+      IMS_READ64(w->state, 4, ims_walk_describe1(w, port), w->entry_hpa, w->entry,
+                 return (enum ims_step_kind)ims_walk_fail(w, 1, IMS_WALK_ACCESS, IMS_FOR_TABLE));
       enum ims_pte_kind kind = ims_pgt_decode(p, w->level, w->entry);
       if (kind == IMS_PTE_EMPTY)
         return (enum ims_step_kind)ims_walk_fail(w, 1, IMS_WALK_NOT_PRESENT, IMS_FOR_TABLE);

@@ -159,6 +159,9 @@ IMS_INLINE bool iotlb_serves(const struct vtd_flight *f, const struct vtd_stages
   bool dirty = (t->flags & (IMS_TLB_S1_DIRTY | IMS_TLB_S2_DIRTY)) == (IMS_TLB_S1_DIRTY | IMS_TLB_S2_DIRTY);
   if ((access & IMS_ACC_W) && !dirty)
     return false;
+  const unsigned all = IMS_PERM_R | IMS_PERM_W | IMS_PERM_U;
+  if (__builtin_expect((t->perm1 & t->perm2 & all) == all && !(access & IMS_ACC_X), 1))
+    return true; // nothing is denied to anybody
   if (access & IMS_ACC_QUERY) {
     unsigned rights = ims_walk_rights(&s->s1, &s->s2, t->perm1, t->perm2, access & IMS_ACC_PRIV);
     return rights & IMS_PERM_R && (!(access & IMS_ACC_W) || (rights & IMS_PERM_W));
@@ -460,20 +463,21 @@ void vtd_finish(struct ims_xlate *x) { finish(vtd_of(x->iommu), x->res); }
 
 // The untimed run: the same code, answered in place. What is handed to functions that are not inlined is a copy, so that
 // the walk itself stays in registers.
-static inline bool now_read64(void *ctx, uint64_t hpa, uint64_t *value) {
+IMS_INLINE bool now_read64(void *ctx, uint64_t hpa, uint64_t *value) {
   struct vtd *v = ctx;
-  const uint8_t *p = ims_mem_ptr8(v->base.mem, hpa);
-  if (__builtin_expect(p != NULL, 1)) {
-    memcpy(value, p, 8);
+  const struct ims_mem *m = v->base.mem;
+  uint64_t off = hpa - m->hot.base;
+  if (__builtin_expect(off < m->hot_words, 1)) {
+    memcpy(value, m->hot.host + off, 8);
     return true;
   }
   uint64_t copy = 0;
-  bool ok = ims_mem_read(v->base.mem, hpa, &copy, 8) == IMS_ERR_OK;
+  bool ok = ims_mem_load64(v->base.mem, hpa, &copy) == IMS_ERR_OK;
   *value = copy;
   return ok;
 }
 
-static inline bool now_update64(void *ctx, uint64_t hpa, uint64_t old, uint64_t desired, uint64_t *seen) {
+IMS_INLINE bool now_update64(void *ctx, uint64_t hpa, uint64_t old, uint64_t desired, uint64_t *seen) {
   struct vtd *v = ctx;
   uint64_t copy = 0;
   v->base.count.updates++;
@@ -497,15 +501,14 @@ IMS_INLINE bool now_probe_tlb(void *ctx, unsigned cache, const struct ims_tag *t
   return found;
 }
 
-static inline void now_fill_tlb(void *ctx, unsigned cache, const struct ims_tag *tag,
-                                const struct ims_tlb_value *value) {
+IMS_INLINE void now_fill_tlb(void *ctx, unsigned cache, const struct ims_tag *tag, const struct ims_tlb_value *value) {
   struct vtd *v = ctx;
   struct ims_tag tag_copy = *tag;
   struct ims_tlb_value copy = *value;
   ims_cache_fill(&v->base.cache[cache], &tag_copy, 0, &copy);
 }
 
-static inline bool now_read(void *ctx, uint64_t hpa, uint64_t *data, unsigned len) {
+IMS_INLINE bool now_read(void *ctx, uint64_t hpa, uint64_t *data, unsigned len) {
   struct vtd *v = ctx;
   uint64_t copy[8];
   bool ok = ims_mem_read(v->base.mem, hpa, copy, len) == IMS_ERR_OK;
@@ -518,7 +521,7 @@ IMS_INLINE const void *now_probe(void *ctx, unsigned cache, const struct ims_tag
   return ims_cache_lookup_exact(&v->base.cache[cache], tag->addr, tag->id);
 }
 
-static inline void now_fill(void *ctx, unsigned cache, const struct ims_tag *tag, uint64_t aux, const void *item) {
+IMS_INLINE void now_fill(void *ctx, unsigned cache, const struct ims_tag *tag, uint64_t aux, const void *item) {
   struct vtd *v = ctx;
   ims_cache_fill(&v->base.cache[cache], tag, aux, item);
 }
