@@ -8,6 +8,7 @@ namespace ims {
 // X(name, sentence)
 // clang-format off
 #define IMS_COMMANDS(X)                                                                  \
+  X(run,       "plays a trace, tells what happened, and checks what it expects")           \
   X(translate, "answers a list of translation requests out of a snapshot")               \
   X(walk,      "tells one translation step by step, for a person")                       \
   X(config,    "lists every knob: range, default, sentence; prints and checks settings")

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+// iommusim run: plays a trace, tells what happened, checks what was expected.
+#include "tools/commands.h"
+#include "tools/config.h"
+#include "tools/error.h"
+#include "tools/file.h"
+#include "tools/options.h"
+#include "tools/output.h"
+#include "trace/names.h"
+#include "trace/report.h"
+#include "trace/stats.h"
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+#include <sstream>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace po = boost::program_options;
+
+namespace ims {
+
+namespace {
+
+enum : size_t { LARGEST_TRACE = 1u << 30 };
+
+bool wants_colour() {
+  const char *no = std::getenv("NO_COLOR"), *term = std::getenv("TERM");
+  return isatty(STDOUT_FILENO) && !(no && *no) && !(term && std::string_view(term) == "dumb");
+}
+
+// What --config and --set say, and nothing else: they go over what the trace says of its units.
+std::vector<std::pair<std::string, uint32_t>> knobs_given(const Options &o) {
+  Config c;
+  for (const Knob &k : knobs())
+    k.set(c, ~0u); // no knob can be set to this
+  if (o.has("config"))
+    apply_json(c, read_file(o.text("config"), 1 << 20), o.text("config"));
+  for (const std::string &s : o.list("set"))
+    apply_setting(c, s);
+  std::vector<std::pair<std::string, uint32_t>> given;
+  for (const Knob &k : knobs())
+    if (k.get(c) != ~0u)
+      given.push_back({k.name, k.get(c)});
+  return given;
+}
+
+// The story goes to standard output and, with -o, into the log as well.
+class Story : public PlayObserver {
+public:
+  Story(Report *screen, Report *log, const std::string &name) : screen_(screen), log_(log), name_(name) {}
+
+  void begin(const Event &e, const std::string &w) override {
+    both([&](Report *r) { r->begin(e, w); });
+  }
+  void heading(const std::string &w) override {
+    both([&](Report *r) { r->heading(w); });
+  }
+  void note(const ims_note &n) override {
+    both([&](Report *r) { r->note(n); });
+  }
+  void interrupt(const std::string &u, uint64_t a, uint32_t d) override {
+    both([&](Report *r) { r->interrupt(u, a, d); });
+  }
+  void piece(const std::string &d, const ims_dma_piece &p, const std::vector<Translation> &t) override {
+    both([&](Report *r) { r->piece(d, p, t); });
+  }
+  void told(const Explain &e) override {
+    both([&](Report *r) { r->told(e); });
+  }
+  void result(const std::string &w, bool g) override {
+    both([&](Report *r) { r->result(w, g); });
+  }
+  void end(const Event &e, unsigned n, unsigned f) override {
+    both([&](Report *r) { r->end(e, n, f); });
+  }
+  void failure(const Failure &f) override {
+    both([&](Report *r) { r->failure(f); });
+    failures_.push_back(format("%s:%u:%u: %s: expected %s=%s, came %s", name_.c_str(), f.at.line, f.at.column,
+                               f.event.c_str(), f.output.c_str(), f.expected.c_str(), f.came.c_str()));
+  }
+
+  const std::vector<std::string> &failures() const { return failures_; }
+
+private:
+  template <class F> void both(F f) {
+    f(screen_);
+    if (log_)
+      f(log_);
+  }
+  Report *screen_, *log_;
+  std::string name_;
+  std::vector<std::string> failures_;
+};
+
+void write_file(const std::string &path, const std::string &text) {
+  Output out(path);
+  out.write(text);
+  out.commit();
+}
+
+void make_folder(const std::string &path) {
+  if (mkdir(path.c_str(), 0777) == 0 || errno == EEXIST) {
+    struct stat st = {};
+    if (stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode))
+      return;
+    fail("%s: found a file, expected a folder to write to", path.c_str());
+  }
+  fail("%s: cannot be made: %s", path.c_str(), std::strerror(errno));
+}
+
+// The configuration of each unit as it was in force; one file when they are all alike.
+void write_configurations(const std::string &folder, const Player &player) {
+  std::vector<std::string> texts;
+  bool alike = true;
+  for (const UnitView &u : player.units()) {
+    Config c;
+    c.vtd = *u.config;
+    texts.push_back(config_json(c));
+    alike &= texts.back() == texts.front();
+  }
+  if (texts.empty())
+    texts.push_back(config_json(Config()));
+  if (alike) {
+    write_file(folder + "/config.json", texts.front());
+    return;
+  }
+  std::vector<UnitView> units = player.units();
+  for (size_t i = 0; i < units.size(); i++)
+    write_file(folder + (i ? "/config-" + units[i].name + ".json" : std::string("/config.json")), texts[i]);
+}
+
+} // namespace
+
+int cmd_run(int argc, char **argv) {
+  Options o(
+      "run TRACE [options]",
+      "Plays a trace: builds the machine it describes, carries its events out, tells what happened and what each\n"
+      "translation cost, and checks what the trace expects. docs/trace.md has the format.",
+      "  iommusim run traces/vsva-2020.trace\n"
+      "  iommusim run traces/vsva-2020.trace --set vtd.iotlb_entries=0 --explain=120 -o out");
+  o.positional("trace", "file", 1);
+  auto text = [](const char *name) { return po::value<std::string>()->value_name(name); };
+  o.add()("config", text("FILE"), "JSON configuration that goes over what the trace says of its IOMMUs")(
+      "set", po::value<std::vector<std::string>>()->value_name("KEY=VALUE"),
+      "one key of it; may be repeated")("timing", text("none|lt|at")->default_value("none"), "how time is modelled")(
+      "seed", text("N")->default_value("0"), "of everything random; written down with the results")(
+      "output,o", text("DIR"), "writes stats.json, stats.txt, config.json and log.txt there")(
+      "explain", text("LINE")->implicit_value("0"), "tells translations step by step: all, or those of one line")(
+      "verbose,v", "every register write and every piece of a DMA")("quiet,q", "failed expectations and nothing else");
+  if (!o.parse(argc, argv))
+    return 0;
+  if (!o.has("trace"))
+    fail("run: no trace, expected a file");
+  std::string timing = o.text("timing");
+  if (timing == "lt" || timing == "at")
+    fail("run: --timing %s: timed models are not built yet; expected none", timing.c_str());
+  if (timing != "none")
+    fail("run: --timing: found %s, expected none, lt or at", quoted(timing).c_str());
+  uint64_t seed, line = 0;
+  if (!parse_plain_number(o.text("seed"), &seed))
+    fail("run: --seed: found %s, expected a number", quoted(o.text("seed")).c_str());
+  if (o.has("explain") && (!parse_plain_number(o.text("explain"), &line) || line > 0xffffffff))
+    fail("run: --explain: found %s, expected a line of the trace", quoted(o.text("explain")).c_str());
+  if (o.has("quiet") && (o.has("verbose") || o.has("explain")))
+    fail("run: --quiet goes without --verbose and --explain");
+
+  std::string name = o.list("trace")[0], folder = o.text("output");
+  PlayOptions options;
+  options.knobs = knobs_given(o);
+  options.explain = o.has("explain");
+  options.explain_line = static_cast<unsigned>(line);
+  Trace trace;
+  try {
+    trace = parse_trace(read_file(name, LARGEST_TRACE), name);
+  } catch (const TraceError &e) {
+    throw BadInput(e.what());
+  }
+  if (!folder.empty())
+    make_folder(folder);
+
+  ReportStyle style;
+  style.verbose = o.has("verbose");
+  style.quiet = o.has("quiet");
+  std::ostringstream log_text;
+  Report log(log_text, style);
+  style.colour = wants_colour();
+  Report screen(std::cout, style);
+  Story story(&screen, folder.empty() ? nullptr : &log, name);
+  Player player(trace, options, &story);
+  try {
+    player.run();
+  } catch (const TraceError &e) {
+    std::cout.flush();
+    throw BadInput(e.what());
+  }
+  if (!style.quiet)
+    screen.summary(player);
+  log.summary(player);
+  std::cout.flush();
+  for (const std::string &f : story.failures())
+    std::fprintf(stderr, "%s\n", f.c_str());
+  if (!story.failures().empty())
+    std::fprintf(stderr, "%s: %llu of %llu expectations failed\n", name.c_str(),
+                 static_cast<unsigned long long>(player.counters().failed),
+                 static_cast<unsigned long long>(player.counters().expectations));
+  if (!folder.empty()) {
+    std::vector<Statistic> stats = collect_statistics(player);
+    write_configurations(folder, player);
+    write_file(folder + "/stats.json", statistics_json(stats));
+    write_file(folder + "/stats.txt", statistics_text(stats));
+    write_file(folder + "/log.txt", log_text.str());
+  }
+  return player.counters().failed ? EXIT_EXPECTATION : EXIT_HELD;
+}
+
+} // namespace ims

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// Events that edit page tables and memory.
+#include "trace/player_internal.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace ims {
+
+unsigned PlayerImpl::perm_of(const std::string &letters) const {
+  unsigned perm = 0;
+  for (char c : letters == "none" || letters == "-" ? std::string() : letters)
+    perm |= c == 'r' ? IMS_PERM_R : c == 'w' ? IMS_PERM_W : c == 'x' ? IMS_PERM_X : IMS_PERM_U;
+  return perm;
+}
+
+static unsigned page_level(const std::string &page) { return page == "1G" ? 3 : page == "2M" ? 2 : 1; }
+
+static std::string range_text(const Table &t, uint64_t va, uint64_t size) {
+  return (t.guest ? "guest va " : "") + hex(va) + " (" + bytes_text(size) + ")";
+}
+
+void PlayerImpl::map_event() {
+  Table &t = named(tables);
+  uint64_t va = number("va"), to = number("to"), size = number("size");
+  std::string perm = text("perm", "rwu"), page = text("page", "4K");
+  unsigned flags = (has("accessed") ? unsigned(IMS_MAP_A) : 0u) | (has("dirty") ? unsigned(IMS_MAP_D) : 0u);
+  begin(t.name + ": " + range_text(t, va, size) + " -> " + (t.guest ? "gpa " : "") + hex(to) + ", " + perm +
+        (page == "4K" ? "" : ", pages up to " + page));
+  put_error(ims_pgt_map(&t.pgt, &t.mem, va, to, size, perm_of(perm), flags, page_level(page)));
+}
+
+void PlayerImpl::unmap_event() {
+  Table &t = named(tables);
+  uint64_t va = number("va"), size = number("size");
+  begin(t.name + ": " + range_text(t, va, size) + " is unmapped");
+  ims_pgt_gather gather = {};
+  int err = ims_pgt_unmap(&t.pgt, &t.mem, va, size, has("keep_tables") ? unsigned(IMS_UNMAP_KEEP) : 0u, &gather);
+  put_number("unmapped", gather.unmapped);
+  put_error(err);
+}
+
+void PlayerImpl::protect_event() {
+  Table &t = named(tables);
+  uint64_t va = number("va"), size = number("size");
+  std::string perm = text("perm");
+  begin(t.name + ": " + range_text(t, va, size) + " becomes " + perm);
+  put_error(ims_pgt_protect(&t.pgt, &t.mem, va, size, perm_of(perm), nullptr));
+}
+
+// ---- Memory ---------------------------------------------------------------------------------------------------------
+
+static int of_errno(int ret) { return ret < 0 ? IMS_ERR_BUS : IMS_ERR_OK; }
+
+int PlayerImpl::access_place(const Value &place, uint64_t addr, void *buf, size_t len, bool write) {
+  if (Vm *vm = lookup(vms, place.text)) {
+    if (vm->vmm->exited)
+      return IMS_ERR_BUS;
+    return write ? ims_vm_write(vm->vm, addr, buf, len) : ims_vm_read(vm->vm, addr, buf, len);
+  }
+  if (Process *p = lookup(processes, place.text)) {
+    if (p->exited)
+      return IMS_ERR_BUS;
+    return of_errno(write ? ims_process_write(p->process, addr, buf, len)
+                          : ims_process_read(p->process, addr, buf, len));
+  }
+  return write ? ims_mem_write(&mem, addr, buf, len) : ims_mem_read(&mem, addr, buf, len);
+}
+
+std::string PlayerImpl::place_text(const Value &place, uint64_t addr) const {
+  if (place.text.empty() || place.text == "hpa" || lookup(pools, place.text))
+    return "hpa " + hex(addr);
+  return place.text + (lookup(vms, place.text) ? "'s gpa " : "'s va ") + hex(addr);
+}
+
+static void append(std::string *bytes, uint64_t value, size_t size) {
+  for (size_t i = 0; i < size; i++)
+    *bytes += static_cast<char>(value >> (8 * i));
+}
+
+void PlayerImpl::write_event() {
+  const Value &at = *arg("AT");
+  uint64_t addr = eval(at);
+  std::string bytes;
+  for (auto [key, size] : {std::pair("u64", size_t(8)), std::pair("u32", size_t(4))})
+    if (const Value *v = arg(key))
+      for (const Sum &s : v->sums)
+        append(&bytes, eval(s), size);
+  bytes += text("bytes");
+  bytes += text("text");
+  if (bytes.empty())
+    fail("`write` lacks what is to be written: u64=, u32=, bytes= or text=");
+  std::string words = bytes_text(bytes.size()) + " to " + place_text(at, addr);
+  if (bytes.size() == 8 && has("u64"))
+    words = hex(eval(*arg("u64"))) + " to " + place_text(at, addr);
+  begin("write " + words);
+  put_error(access_place(at, addr, bytes.data(), bytes.size(), true));
+}
+
+void PlayerImpl::fill_event() {
+  const Value &at = *arg("AT");
+  uint64_t addr = eval(at), size = number("size"), value = number("value");
+  if (size > 1u << 30)
+    fail(arg("size")->at, "expected at most 1G");
+  if (value > 255)
+    fail(arg("value")->at, "expected a byte: 0 to 255");
+  begin("fill " + bytes_text(size) + " at " + place_text(at, addr) + " with " + hex(value));
+  int err = IMS_ERR_OK;
+  std::vector<uint8_t> block(std::min<uint64_t>(size, 65536), static_cast<uint8_t>(value));
+  for (uint64_t done = 0; done < size && !err; done += block.size())
+    err = access_place(at, addr + done, block.data(), std::min<uint64_t>(block.size(), size - done), true);
+  put_error(err);
+}
+
+void PlayerImpl::read_event() {
+  const Value &at = *arg("AT");
+  uint64_t addr = eval(at), size = 8;
+  for (const Arg &x : event->expects) {
+    if (x.key == "u64" || x.key == "u32")
+      size = std::max<uint64_t>(size, x.value.sums.size() * (x.key == "u64" ? 8 : 4));
+    if (x.key == "bytes")
+      size = x.value.text.size();
+  }
+  size = number("size", size);
+  if (size > 1 << 20)
+    fail(arg("size")->at, "expected at most 1M");
+  begin("read " + bytes_text(size) + " at " + place_text(at, addr));
+  std::vector<uint8_t> bytes(size + 8);
+  int err = access_place(at, addr, bytes.data(), size, false);
+  if (!err) {
+    std::vector<uint64_t> u64, u32;
+    for (size_t i = 0; i + 8 <= size; i += 8) {
+      uint64_t w;
+      std::memcpy(&w, &bytes[i], 8);
+      u64.push_back(w);
+    }
+    for (size_t i = 0; i + 4 <= size; i += 4) {
+      uint32_t w;
+      std::memcpy(&w, &bytes[i], 4);
+      u32.push_back(w);
+    }
+    // As many words as are expected, so that a list of any length can be compared.
+    for (const Arg &x : event->expects) {
+      if (x.key == "u64" && u64.size() > x.value.sums.size())
+        u64.resize(x.value.sums.size());
+      if (x.key == "u32" && u32.size() > x.value.sums.size())
+        u32.resize(x.value.sums.size());
+    }
+    std::string words;
+    for (size_t i = 0; i < u64.size() && i < 4; i++)
+      words += (i ? " " : "") + hex(u64[i]);
+    if (!words.empty())
+      result("holds " + words + (u64.size() > 4 ? " ..." : ""));
+    put_list("u64", u64);
+    put_list("u32", u32);
+    put("bytes", Type::BYTES, 0).text.assign(reinterpret_cast<char *>(bytes.data()), size);
+    uint64_t hpa;
+    if (place_hpa(at.text, addr, &hpa))
+      put_number("hpa", hpa, true);
+  }
+  put_error(err);
+}
+
+} // namespace ims

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+// Events that describe the machine, and words: building memory, kernel, IOMMUs, devices, processes, VMs, tables.
+#include "trace/player_internal.h"
+
+namespace ims {
+
+void PlayerImpl::memory_event() {
+  uint64_t hpa = number("hpa"), size = number("size");
+  begin(bytes_text(size) + " of physical memory at " + hex(hpa));
+  put_error(ims_mem_add_ram(&mem, hpa, size));
+}
+
+void PlayerImpl::on_note(void *ctx, const ims_note *note) {
+  auto *self = static_cast<PlayerImpl *>(ctx);
+  if (!self->over)
+    self->observer->note(*note);
+}
+
+void PlayerImpl::kernel_event() {
+  ims_kernel_config c;
+  ims_kernel_config_default(&c);
+  c.mem = &mem;
+  c.pool_base = number("pool");
+  c.pool_size = number("pool_size");
+  if (has("dialect"))
+    dialect.dialect = static_cast<ims_dialect>(ims_dialect_by_name(text("dialect").c_str()));
+  dialect.iommu_h = word_is("iommu_h", "a")   ? IMS_IOMMU_H_A
+                    : word_is("iommu_h", "b") ? IMS_IOMMU_H_B
+                                              : IMS_IOMMU_H_AUTO;
+  c.dialect = static_cast<uint8_t>(dialect.dialect);
+  c.iommu_h = static_cast<uint8_t>(dialect.iommu_h);
+  c.legacy = word_is("mode", "legacy");
+  uint64_t cpu = number("cpu_levels", c.cpu_levels), s2 = number("s2_levels", c.s2_levels);
+  c.cpu_levels = static_cast<uint8_t>(cpu > 255 ? 255 : cpu);
+  c.s2_levels = static_cast<uint8_t>(s2 > 255 ? 255 : s2);
+  c.pasid_quota = static_cast<uint32_t>(number("pasid_quota", c.pasid_quota));
+  c.dma_entry_limit = static_cast<uint32_t>(number("mappings", c.dma_entry_limit));
+  c.hooks.ctx = this;
+  c.hooks.observe = on_note;
+  begin(format("a kernel that speaks %s%s, with %s at %s for itself", ims_dialect_name(dialect.dialect),
+               c.legacy ? " in legacy mode" : "", bytes_text(c.pool_size).c_str(), hex(c.pool_base).c_str()));
+  put_error(ims_kernel_new(&kernel, &c));
+}
+
+void PlayerImpl::on_message(void *ctx, uint64_t addr, uint32_t data) {
+  auto *u = static_cast<Unit *>(ctx);
+  if (u->driven)
+    ims_kernel_message(u->player->kernel, addr, data);
+  else if (!u->player->over)
+    u->player->observer->interrupt(u->name, addr, data);
+}
+
+bool PlayerImpl::on_ats_invalidate(void *ctx, const ims_ats_invalidation *inv) {
+  auto *u = static_cast<Unit *>(ctx);
+  for (auto &d : u->player->devices)
+    if (d->unit == u && d->endpoint.config.source == inv->source)
+      return ims_endpoint_invalidate(&d->endpoint, inv);
+  return false; // nobody there to answer
+}
+
+void PlayerImpl::on_page_response(void *ctx, const ims_page_response *resp) {
+  auto *u = static_cast<Unit *>(ctx);
+  for (auto &d : u->player->devices)
+    if (d->unit == u && d->endpoint.config.source == resp->source) {
+      ims_endpoint_response(&d->endpoint, resp);
+      d->response = resp->code;
+    }
+}
+
+void PlayerImpl::iommu_event() {
+  auto u = std::make_unique<Unit>();
+  u->name = text("NAME");
+  u->player = this;
+  ims_vtd_config_default(&u->config);
+  std::string words;
+  auto set = [&](const std::string &name, uint64_t value) {
+    for (unsigned i = 0; const struct ims_vtd_option *o = ims_vtd_options(i); i++)
+      if (name == o->name) {
+        auto v = static_cast<uint32_t>(value);
+        if (value < o->low || value > o->high)
+          fail(format("%s=%llu: expected a number from %u to %u", o->name, static_cast<unsigned long long>(value),
+                      o->low, o->high));
+        *reinterpret_cast<uint32_t *>(reinterpret_cast<char *>(&u->config) + o->offset) = v;
+        if (v != o->def)
+          words += format(", %s=%u", o->name, v);
+      }
+  };
+  for (const Arg &a : event->args)
+    if (!event->info->param(a.key))
+      set(a.key, eval(a.value));
+  for (const auto &[name, value] : options.knobs)
+    set(name, value);
+  bool driven = kernel && !word_is("driver", "no");
+  begin(u->name + ": a VT-d unit" + (driven ? ", driven by the kernel" : "") + words);
+  if (const char *wrong = ims_vtd_config_check(&u->config))
+    fail(quote(u->name) + ": " + wrong);
+  ims_iommu_bus bus = {u.get(), on_message, on_ats_invalidate, on_page_response};
+  int err = ims_vtd_new(&u->iommu, &u->config, &mem, &bus);
+  if (err) {
+    put_error(err);
+    return;
+  }
+  Unit *unit = u.get();
+  units.push_back(std::move(u)); // the kernel may call back from here on
+  unit->driven = driven;
+  if (driven && (err = ims_kernel_add_unit(kernel, unit->name.c_str(), unit->iommu, &unit->index))) {
+    unit->driven = false;
+    ims_iommu_free(unit->iommu);
+    units.pop_back();
+  }
+  put_error(err);
+}
+
+void PlayerImpl::device_event() {
+  auto d = std::make_unique<Device>();
+  d->name = text("NAME");
+  d->unit = &named(units, "iommu");
+  bool ats = has("ats"), pri = has("pri");
+  uint64_t source = number("source"), group = number("group", IMS_NO_GROUP), bits = number("pasid_bits");
+  uint64_t atc = number("atc", ats ? 64 : 0);
+  if (source > 0xffff)
+    fail(arg("source")->at, "a requester id has 16 bits");
+  if (bits > 20)
+    fail(arg("pasid_bits")->at, "a PASID has 20 bits at most");
+  if (atc > 1 << 24)
+    fail(arg("atc")->at, "expected at most 16777216 entries");
+  ims_endpoint_config c = {};
+  c.source = static_cast<uint32_t>(source);
+  c.atc_entries = static_cast<uint32_t>(atc);
+  c.atc_ways = static_cast<uint32_t>(number("atc_ways"));
+  c.page_requests = static_cast<uint32_t>(number("requests"));
+  c.ignores_invalidations = has("mute");
+  begin(d->name + ": " + bdf(c.source) + " behind " + d->unit->name +
+        (has("group") ? ", IOMMU group " + std::to_string(group) : "") +
+        (bits ? format(", PASIDs of %u bits", static_cast<unsigned>(bits)) : "") +
+        (ats ? format(", ATS with %u entries", c.atc_entries) : "") + (pri ? ", page requests" : "") +
+        (has("mute") ? ", deaf to invalidations" : "") + (has("platform") ? ", not PCI" : ""));
+  int err = ims_endpoint_init(&d->endpoint, d->unit->iommu, &c);
+  if (err) {
+    put_error(err);
+    return;
+  }
+  d->endpoint.translate = on_translate;
+  d->endpoint.translate_ctx = this;
+  Device *device = d.get();
+  devices.push_back(std::move(d));
+  if (device->unit->driven) {
+    ims_device_config h = {};
+    h.source = static_cast<uint16_t>(source);
+    h.unit = static_cast<uint16_t>(device->unit->index);
+    h.group = static_cast<uint32_t>(group);
+    h.pasid_bits = static_cast<uint8_t>(bits);
+    h.ats = ats;
+    h.pri = pri;
+    h.not_pci = has("platform");
+    err = ims_kernel_add_device(kernel, &h, &device->host);
+    if (err) {
+      ims_endpoint_fini(&device->endpoint);
+      devices.pop_back();
+    }
+  }
+  put_error(err);
+}
+
+void PlayerImpl::process_event() {
+  auto p = std::make_unique<Process>();
+  p->name = text("NAME");
+  begin("process " + p->name);
+  int err = ims_process_new(kernel, &p->process);
+  if (!err) {
+    ims_user user = {this, on_user_read, on_user_write};
+    ims_process_set_user(p->process, &user);
+    processes.push_back(std::move(p));
+  }
+  put_error(err);
+}
+
+void PlayerImpl::vm_event() {
+  auto vm = std::make_unique<Vm>();
+  vm->name = text("NAME");
+  vm->vmm = &process_named("process");
+  begin("virtual machine " + vm->name + " of process " + vm->vmm->name);
+  int err = ims_vm_new(vm->vmm->process, &vm->vm);
+  if (!err)
+    vms.push_back(std::move(vm));
+  put_error(err);
+}
+
+static void check_alive(const PlayerImpl &p, const Vm &vm) {
+  if (vm.vmm->exited)
+    p.fail("process " + quote(vm.vmm->name) + ", whose virtual machine this is, has ended");
+}
+
+void PlayerImpl::slot_event() {
+  Vm &vm = named(vms);
+  check_alive(*this, vm);
+  uint64_t gpa = number("gpa"), va = number("va"), size = number("size");
+  begin(vm.name + " gets " + bytes_text(size) + " at gpa " + hex(gpa) + ": " + vm.vmm->name + "'s memory at " +
+        hex(va));
+  put_error(ims_vm_add_slot(vm.vm, gpa, va, size));
+}
+
+void PlayerImpl::guest_pool_event() {
+  Vm &vm = named(vms);
+  check_alive(*this, vm);
+  uint64_t gpa = number("gpa"), size = number("size");
+  begin("the guest allocates from " + bytes_text(size) + " at gpa " + hex(gpa));
+  put_error(ims_vm_set_pool(vm.vm, gpa, size));
+}
+
+void PlayerImpl::pool_event() {
+  auto p = std::make_unique<Pool>();
+  p->name = text("NAME");
+  uint64_t hpa = number("hpa"), size = number("size");
+  begin("pool " + p->name + ": " + bytes_text(size) + " at " + hex(hpa));
+  int err = ims_page_pool_init(&p->pool, &mem, hpa, size);
+  if (!err)
+    pools.push_back(std::move(p));
+  put_error(err);
+}
+
+void PlayerImpl::table_event() {
+  auto t = std::make_unique<Table>();
+  t->name = text("NAME");
+  bool second = word_is("format", "vtd-ss");
+  uint64_t levels = number("levels", 4);
+  if (levels < (second ? 3u : 4u) || levels > 5)
+    fail(arg("levels")->at, second ? "expected 3 to 5 levels" : "expected 4 or 5 levels");
+  if (second)
+    ims_vtd_ss_format(&t->format, 52, true, true, true, false);
+  else
+    ims_x86_fs_format(&t->format, 52, true, false);
+  Vm *vm = lookup(vms, text("in"));
+  if (vm) {
+    check_alive(*this, *vm);
+    t->mem = ims_vm_pgt_mem(vm->vm);
+  } else {
+    t->mem = ims_page_pool_pgt_mem(&named(pools, "in").pool);
+  }
+  t->guest = vm;
+  t->pgt.fmt = &t->format;
+  t->pgt.levels = static_cast<uint8_t>(levels);
+  t->pgt.in_bits = static_cast<uint8_t>(12 + 9 * levels);
+  int err = ims_pgt_create(&t->pgt, &t->mem);
+  begin(format("%s: a %s page table of %u levels in %s, root at %s%s", t->name.c_str(),
+               second ? "second-stage" : "first-stage", static_cast<unsigned>(levels), text("in").c_str(),
+               vm ? "gpa " : "", hex(t->pgt.root).c_str()));
+  if (!err) {
+    put_number("root", t->pgt.root, true);
+    tables.push_back(std::move(t));
+  }
+  put_error(err);
+}
+
+void PlayerImpl::alloc_event() {
+  uint64_t size = number("size", 4096), addr = 0;
+  unsigned shift = 12;
+  while (shift < 40 && 1ull << shift < size)
+    shift++;
+  if (1ull << shift != size)
+    fail(arg("size")->at, "expected a power of two from 4K on");
+  Vm *vm = lookup(vms, text("NAME"));
+  if (vm)
+    check_alive(*this, *vm);
+  int err = vm ? ims_vm_alloc(vm->vm, shift, &addr) : ims_page_pool_alloc(&named(pools).pool, shift, &addr);
+  begin(bytes_text(size) + " from " + text("NAME") + (err ? "" : ", at " + std::string(vm ? "gpa " : "") + hex(addr)));
+  if (!err)
+    put_number("addr", addr, true);
+  put_error(err);
+}
+
+void PlayerImpl::drop_caches_event() {
+  if (Device *d = lookup(devices, text("NAME"))) {
+    begin(d->name + " forgets all translations");
+    ims_endpoint_drop_atc(&d->endpoint);
+    return;
+  }
+  Unit &u = named(units);
+  begin(u.name + " forgets everything: what follows is cold");
+  ims_iommu_drop_caches(u.iommu);
+}
+
+void PlayerImpl::barrier_event() { begin("barrier"); }
+
+void PlayerImpl::let_event() {
+  std::string words;
+  for (const Arg &a : event->args) {
+    uint64_t v = eval(a.value);
+    variables[a.key] = v;
+    words += (words.empty() ? "$" : ", $") + a.key + " = " + (v < 65536 ? std::to_string(v) : hex(v));
+  }
+  begin(words);
+}
+
+void PlayerImpl::say_event() { observer->heading(text("TEXT")); }
+
+} // namespace ims

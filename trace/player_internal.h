@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+// The inside of the player, for the play_*.cc files.
+#pragma once
+
+#include "pgtable/pool.h"
+#include "trace/events.h"
+#include "trace/fields.h"
+#include "trace/names.h"
+#include "trace/player.h"
+
+namespace ims {
+
+struct Device;
+class PlayerImpl;
+
+struct Unit {
+  std::string name;
+  PlayerImpl *player = nullptr;
+  ims_iommu *iommu = nullptr;
+  ims_vtd_config config = {};
+  bool driven = false; // by the kernel
+  unsigned index = 0;  // to the kernel
+};
+
+struct Device {
+  std::string name;
+  Unit *unit = nullptr;
+  ims_endpoint endpoint = {};
+  ims_device *host = nullptr; // NULL: the kernel does not know it
+  int response = -1;          // code of the last page response, -1: none yet
+};
+
+struct Process {
+  std::string name;
+  ims_process *process = nullptr;
+  bool exited = false;
+};
+
+struct Vm {
+  std::string name;
+  Process *vmm = nullptr;
+  ims_vm *vm = nullptr;
+};
+
+struct Pool {
+  std::string name;
+  ims_page_pool pool = {};
+};
+
+struct Table {
+  std::string name;
+  ims_pgt_format format = {};
+  ims_pgt pgt = {};
+  ims_pgt_mem mem = {};
+  bool guest = false;
+};
+
+struct File {
+  std::string name;
+  Process *process = nullptr;
+  ims_file *file = nullptr;
+  int fd = -1;
+  bool container = false;
+};
+
+struct Sva {
+  std::string name;
+  ims_sva *sva = nullptr;
+};
+
+// What an ioctl's argument points to: memory of just the right size, at an address where the process has nothing. What
+// lies elsewhere is the process's simulated memory.
+struct UserBuffers {
+  ims_process *process = nullptr;
+  uint64_t base = 0x6fff00000000; // moves on, so that addresses of old buffers are bad pointers
+  std::vector<uint8_t> bytes;
+  uint64_t put(std::vector<uint8_t> content) {
+    base += 0x10000 + content.size() / 0x10000 * 0x10000;
+    bytes = std::move(content);
+    return base;
+  }
+};
+
+class PlayerImpl {
+public:
+  PlayerImpl(const Trace &trace, const PlayOptions &options, PlayObserver *observer);
+  ~PlayerImpl();
+  void run();
+
+  const Trace &trace;
+  PlayOptions options;
+  PlayObserver *observer;
+  PlayCounters count;
+
+  ims_mem mem;
+  ims_kernel *kernel = nullptr;
+  Dialect dialect;
+  std::vector<std::unique_ptr<Unit>> units;
+  std::vector<std::unique_ptr<Device>> devices;
+  std::vector<std::unique_ptr<Process>> processes;
+  std::vector<std::unique_ptr<Vm>> vms;
+  std::vector<std::unique_ptr<Pool>> pools;
+  std::vector<std::unique_ptr<Table>> tables;
+  std::vector<std::unique_ptr<File>> files;
+  std::vector<std::unique_ptr<Sva>> svas;
+  std::map<std::string, uint64_t> variables;
+  UserBuffers buffers;
+
+  bool over = false;
+
+  // The event being carried out.
+  const Event *event = nullptr;
+  std::vector<Outcome> outputs;
+  std::vector<Translation> translations; // since the last piece of a DMA was told
+
+  // Values.
+  [[noreturn]] void fail(Position at, const std::string &message) const;
+  [[noreturn]] void fail(const std::string &message) const { fail(event->at, message); }
+  uint64_t eval(const Sum &sum, const ims_uapi_value *values = nullptr) const;
+  uint64_t eval(const Value &v) const; // NUMBER, SOURCE, BITS, PLACE without its space
+  uint64_t attribute(const Term &t) const;
+  const Value *arg(const char *key) const { return event->find(key); }
+  uint64_t number(const char *key, uint64_t def = 0) const;
+  bool has(const char *key) const { return arg(key) != nullptr; }
+  bool word_is(const char *key, const char *word) const;
+  std::string text(const char *key, const char *def = "") const;
+
+  template <class T> T *lookup(const std::vector<std::unique_ptr<T>> &list, const std::string &name) const {
+    for (auto it = list.rbegin(); it != list.rend(); ++it) // the newest: names may be used again
+      if ((*it)->name == name)
+        return it->get();
+    return nullptr;
+  }
+  template <class T> T &named(const std::vector<std::unique_ptr<T>> &list, const char *key = "NAME") const {
+    const Value *v = arg(key);
+    T *found = lookup(list, v->text);
+    if (!found)
+      fail(v->at, quote(v->text) + " was not made: the event that was to make it failed");
+    return *found;
+  }
+  Process &process_named(const char *key = "NAME") const;
+  File &file_named(const char *key = "NAME") const;
+  ims_device *host_device(Device &d) const;
+
+  // Outputs and the end of an event.
+  Outcome &put(const char *name, Type type, uint64_t number);
+  Outcome &put_number(const char *name, uint64_t number, bool hexadecimal = false);
+  void put_word(const char *name, const std::string &word);
+  void put_list(const char *name, const std::vector<uint64_t> &list);
+  void put_error(int err);                                 // `error`; an error that nobody expects ends the run
+  void put_result(long ret, const std::string &more = ""); // `ret`, `errno`
+  const Outcome *output(const std::string &name) const;
+  void begin(const std::string &words) { observer->begin(*event, words); }
+  void result(const std::string &words, bool good = true) { observer->result(words, good); }
+  void finish();
+  bool holds(const Arg &expected, const Outcome *came, std::string *expected_text, std::string *came_text) const;
+  bool place_hpa(const std::string &space, uint64_t addr, uint64_t *hpa) const;
+  bool expects(const char *output) const;
+
+  // Wiring.
+  static void on_message(void *ctx, uint64_t addr, uint32_t data);
+  static bool on_ats_invalidate(void *ctx, const ims_ats_invalidation *inv);
+  static void on_page_response(void *ctx, const ims_page_response *resp);
+  static void on_translate(void *ctx, ims_iommu *unit, const ims_request *req, ims_result *res);
+  static void on_note(void *ctx, const ims_note *note);
+  static bool on_user_read(void *ctx, void *dst, uint64_t src, size_t len);
+  static bool on_user_write(void *ctx, uint64_t dst, const void *src, size_t len);
+  void translate(ims_iommu *unit, const ims_request &req, ims_result *res);
+  void interrupts();
+
+  // Events.
+  void play(const Event &e);
+  void memory_event();
+  void kernel_event();
+  void iommu_event();
+  void device_event();
+  void process_event();
+  void vm_event();
+  void slot_event();
+  void guest_pool_event();
+  void pool_event();
+  void table_event();
+  void alloc_event();
+  void mmap_event();
+  void munmap_event();
+  void mprotect_event();
+  void exit_event();
+  void open_event();
+  void close_event();
+  void ioctl_event();
+  void ioctl_raw_event();
+  void fault_read_event();
+  void page_response_event();
+  void sva_bind_event();
+  void sva_unbind_event();
+  void pasid_quota_event();
+  void device_set_event();
+  void map_event();
+  void unmap_event();
+  void protect_event();
+  void write_event();
+  void fill_event();
+  void read_event();
+  void mmio_write_event();
+  void mmio_read_event();
+  void descriptor_event();
+  void dma_event();
+  void page_request_event();
+  void fault_log_event();
+  void drop_caches_event();
+  void barrier_event();
+  void let_event();
+  void say_event();
+
+  // Helpers of those.
+  uint32_t register_offset(Unit &u, const Value &v, unsigned *bytes, int *reg) const;
+  int access_place(const Value &place, uint64_t addr, void *buf, size_t len, bool write);
+  std::string place_text(const Value &place, uint64_t addr) const;
+  unsigned perm_of(const std::string &letters) const;
+  unsigned prot_of(const std::string &letters) const;
+  std::string name_of(const char *key) const { return text(key); }
+};
+
+} // namespace ims

@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+// The story of a run.
+#include "trace/report.h"
+#include "trace/events.h"
+#include "trace/names.h"
+#include "trace/stats.h"
+
+#include <algorithm>
+#include <cinttypes>
+#include <cstring>
+#include <ostream>
+
+namespace ims {
+
+namespace {
+
+enum { GUTTER = 6, LABEL = 15 };       // columns: line number; where the words of a labelled line begin
+enum { PIECES = 4, TABLE_STORES = 3 }; // told one by one
+
+const char *const dim = "2", *const green = "32", *const yellow = "33", *const red = "1;31", *const bold = "1",
+                  *const cyan = "36";
+
+std::string plural(uint64_t n, const char *word) { return std::to_string(n) + " " + word + (n == 1 ? "" : "s"); }
+
+std::string rights_text(unsigned rights) {
+  std::string text;
+  text += rights & IMS_PERM_R ? 'r' : '-';
+  text += rights & IMS_PERM_W ? 'w' : '-';
+  text += rights & IMS_PERM_X ? 'x' : '-';
+  return text;
+}
+
+// What a translation cost: references by stage, and the caches that spared some.
+std::string cost_text(const Translation &t) {
+  if (t.hits[IMS_CACHE_IOTLB] && !t.result.refs)
+    return "IOTLB hit, 0 references";
+  std::string text = plural(t.result.refs, "reference");
+  std::string parts;
+  for (auto [n, name] : {std::pair(t.configuration(), "configuration"), std::pair(t.first_stage(), "first stage"),
+                         std::pair(t.second_stage(), "second stage")})
+    if (n)
+      parts += (parts.empty() ? "" : ", ") + std::to_string(n) + " " + name;
+  if (!parts.empty())
+    text += ": " + parts;
+  std::string hits;
+  for (unsigned c = 0; c < IMS_CACHE_COUNT; c++)
+    if (t.hits[c])
+      hits += (hits.empty() ? "" : ", ") + std::string(cache_short_name(c)) +
+              (t.hits[c] > 1 ? format(" x%u", t.hits[c]) : "");
+  if (!hits.empty())
+    text += "; hit: " + hits;
+  return text;
+}
+
+std::string where_text(const ims_result &r) {
+  if (r.walk.cause == IMS_WALK_OK)
+    return "";
+  std::string text = r.walk.stage == 2 ? "second stage" : "first stage";
+  if (r.walk.level)
+    text += format(", level %u", r.walk.level);
+  return text + ", input " + hex(r.walk.addr) + ": " + ims_walk_cause_name(r.walk.cause);
+}
+
+} // namespace
+
+Report::Report(std::ostream &out, const ReportStyle &style) : out_(out), style_(style) {}
+
+std::string Report::paint(const char *code, const std::string &text) const {
+  return style_.colour && *code ? std::string("\033[") + code + "m" + text + "\033[0m" : text;
+}
+
+// Words behind a head, broken between words; lines that follow hang below the first.
+void Report::write_wrapped(const std::string &head, const char *head_colour, const std::string &words,
+                           const char *colour, unsigned hang) {
+  std::string rest = words;
+  bool first = true;
+  while (first || !rest.empty()) {
+    size_t room = style_.width - head.size() - (first ? 0 : hang), cut = rest.size();
+    if (cut > room) {
+      cut = rest.rfind(' ', room);
+      if (cut == rest.npos || cut == 0)
+        cut = std::min(rest.find(' ', room), rest.size());
+    }
+    std::string part = rest.substr(0, cut);
+    rest.erase(0, cut);
+    rest.erase(0, std::min(rest.find_first_not_of(' '), rest.size()));
+    part.erase(part.find_last_not_of(' ') + 1);
+    out_ << (first ? paint(head_colour, head) : std::string(head.size() + hang, ' ')) << paint(colour, part) << "\n";
+    first = false;
+  }
+}
+
+void Report::line(const char *label, const std::string &words, const char *colour) {
+  flush_begin();
+  std::string head = std::string(GUTTER, ' ') + label;
+  head.append(head.size() < LABEL ? LABEL - head.size() : 1, ' ');
+  write_wrapped(head, dim, words, colour, 2);
+}
+
+// The event's own line. What it returned stands on it where there is nothing else to tell, and room.
+void Report::flush_begin(const std::string &behind, const char *colour) {
+  if (!begin_due_)
+    return;
+  begin_due_ = false;
+  write_wrapped(format("%4u  ", line_), dim, begin_, "", 4);
+  if (!behind.empty())
+    line("", behind, colour);
+}
+
+void Report::heading(const std::string &words) {
+  if (style_.quiet)
+    return;
+  size_t at = 0;
+  out_ << "\n";
+  do { // a heading may have several lines
+    size_t end = std::min(words.find('\n', at), words.size());
+    out_ << paint(bold, words.substr(at, end - at)) << "\n";
+    at = end + 1;
+  } while (at < words.size());
+}
+
+void Report::begin(const Event &event, const std::string &words) {
+  stores_.clear();
+  hidden_stores_ = 0;
+  registers_.clear();
+  pieces_ = hidden_ = hidden_refs_ = hidden_good_ = 0;
+  results_.clear();
+  building_ = event.info->id == EventId::IOMMU;
+  begin_ = words;
+  line_ = event.at.line;
+  begin_due_ = !style_.quiet;
+}
+
+// Words of zero in a row are a structure being cleared.
+void Report::flush_stores() {
+  for (size_t i = 0; i < stores_.size();) {
+    const Store &s = stores_[i];
+    size_t n = 1;
+    while (i + n < stores_.size() && !s.value && !stores_[i + n].value && stores_[i + n].what == s.what &&
+           stores_[i + n].source == s.source && stores_[i + n].addr == s.addr + n * 8)
+      n++;
+    if (n > 1 && !style_.verbose)
+      line("driver",
+           "clear " + s.what + (s.source == ~0u ? "" : " of " + bdf(s.source)) + " at " + hex(s.addr) + ", " +
+               bytes_text(n * 8),
+           cyan);
+    else
+      line("driver", s.words, cyan);
+    i += style_.verbose ? 1 : n;
+  }
+  if (hidden_stores_) {
+    std::string what = stores_.back().what;
+    if (hidden_stores_ > 1 && what.size() > 5 && what.compare(what.size() - 5, 5, "entry") == 0)
+      what.replace(what.size() - 1, 1, "ies");
+    line("", "and " + std::to_string(hidden_stores_) + " more " + what, cyan);
+  }
+  stores_.clear();
+  hidden_stores_ = 0;
+}
+
+void Report::flush_notes() {
+  flush_stores();
+  if (!registers_.empty())
+    line("driver", "write registers " + registers_, cyan);
+  registers_.clear();
+}
+
+void Report::note(const ims_note &n) {
+  if (style_.quiet)
+    return;
+  if (n.kind == IMS_NOTE_COMPLETE && !style_.verbose)
+    return;
+  if (n.kind == IMS_NOTE_MMIO_WRITE && !style_.verbose) {
+    // The tail of the queue follows each descriptor, and acknowledging follows each fault.
+    if (!building_ || !std::strcmp(n.what, "IQT"))
+      return;
+    flush_stores();
+    registers_ += (registers_.empty() ? "" : ", ") + std::string(n.what);
+    return;
+  }
+  char text[512];
+  if (n.kind == IMS_NOTE_TABLE) {
+    if (!registers_.empty() || (!stores_.empty() && stores_.back().what != n.what))
+      flush_notes();
+    // Entries of a device are told one by one; page tables come by the thousand.
+    if (!style_.verbose && n.source == ~0u && stores_.size() >= TABLE_STORES) {
+      hidden_stores_++;
+      return;
+    }
+    ims_note_text(&n, text, sizeof text);
+    stores_.push_back({n.what, text, n.source, n.addr, n.word[0]});
+    return;
+  }
+  flush_notes();
+  ims_note_text(&n, text, sizeof text);
+  const char *label = n.kind == IMS_NOTE_LOG                                        ? "log"
+                      : n.kind == IMS_NOTE_INTERRUPT                                ? "interrupt"
+                      : n.kind == IMS_NOTE_FAULT || n.kind == IMS_NOTE_PAGE_REQUEST ? "handler"
+                                                                                    : "driver";
+  std::string words = text;
+  for (const char *prefix : {"interrupt: ", "kernel: "})
+    if (words.compare(0, std::strlen(prefix), prefix) == 0)
+      words.erase(0, std::strlen(prefix));
+  line(label, words, n.kind == IMS_NOTE_LOG && n.level == IMS_LOG_ERROR ? yellow : cyan);
+}
+
+void Report::interrupt(const std::string &unit, uint64_t addr, uint32_t data) {
+  if (style_.quiet)
+    return;
+  flush_notes();
+  line("interrupt", unit + " sends " + hex(data) + " to " + hex(addr), cyan);
+}
+
+void Report::print_piece(const ims_dma_piece &p, const std::vector<Translation> &made) {
+  bool good = p.end == IMS_DMA_DONE;
+  std::string head = hex(p.iova) + " ";
+  if (p.path == IMS_DMA_ATC_HIT)
+    line("device", head + "-> " + hex(p.hpa) + "   device TLB hit, 0 references", good ? green : red);
+  for (const Translation &t : made) {
+    const ims_result &r = t.result;
+    std::string words;
+    bool second = t.request.type == IMS_TRANSLATED;
+    if (second && r.status == IMS_STATUS_OK) {
+      if (style_.verbose)
+        line("unit", "translated request for " + hex(t.request.iova) + "   " + cost_text(t), "");
+      continue;
+    }
+    if (t.request.type == IMS_TRANSLATION_REQUEST)
+      words = "translation request for " + hex(t.request.iova) + " ";
+    else if (second)
+      words = "translated request for " + hex(t.request.iova) + " ";
+    else
+      words = head;
+    switch (r.status) {
+    case IMS_STATUS_OK:
+      words += "-> " + hex(r.output) + "   " + bytes_text(1ull << r.shift) + " " + rights_text(r.rights) + "   " +
+               cost_text(t);
+      line("unit", words, green);
+      continue;
+    case IMS_STATUS_BYPASS: line("unit", words + "passes as it is   " + cost_text(t), yellow); continue;
+    case IMS_STATUS_ABORT: line("unit", words + "is aborted, without a record   " + cost_text(t), red); continue;
+    default: break;
+    }
+    line("unit", words + "faults: " + format("0x%x ", r.fault) + fault_text(r.fault) + "   " + cost_text(t), red);
+    std::string where = where_text(r);
+    if (!where.empty())
+      line("", where);
+    if (r.recorded && r.record_words >= 2)
+      line("", format("record %016" PRIx64 ":%016" PRIx64, r.record[1], r.record[0]));
+    else
+      line("",
+           t.request.type == IMS_TRANSLATION_REQUEST ? "answered without rights and without a record" : "not recorded");
+  }
+  if (p.end == IMS_DMA_NO_RIGHTS && !made.empty() && made.back().result.status == IMS_STATUS_OK)
+    line("device", "the answer lacks the right that the DMA needs", red);
+  if (p.end == IMS_DMA_NO_MEMORY)
+    line("device", "there is no memory at " + hex(p.hpa), red);
+}
+
+void Report::piece(const std::string &, const ims_dma_piece &p, const std::vector<Translation> &made) {
+  if (style_.quiet)
+    return;
+  flush_notes();
+  if (++pieces_ <= PIECES || style_.verbose) {
+    print_piece(p, made);
+    return;
+  }
+  hidden_++;
+  hidden_good_ += p.end == IMS_DMA_DONE;
+  for (const Translation &t : made)
+    hidden_refs_ += t.result.refs;
+}
+
+void Report::flush_pieces() {
+  if (hidden_)
+    line("",
+         format("and %" PRIu64 " more: %" PRIu64 " arrived, %s", hidden_, hidden_good_,
+                plural(hidden_refs_, "reference").c_str()),
+         hidden_good_ == hidden_ ? green : red);
+  hidden_ = hidden_refs_ = hidden_good_ = 0;
+}
+
+void Report::told(const Explain &explain) {
+  if (style_.quiet)
+    return;
+  flush_notes();
+  flush_begin();
+  ExplainStyle style;
+  style.colour = style_.colour;
+  style.width = style_.width;
+  out_ << "\n";
+  explain.print(out_, style);
+  out_ << "\n";
+}
+
+void Report::result(const std::string &words, bool good) { results_.push_back({words, good}); }
+
+// What the event came to. A short answer stands on the line of the event itself.
+void Report::flush_results(bool expected) {
+  std::string returns = "returns ";
+  for (auto [words, good] : results_) {
+    if (expected && !good)
+      words += ", as expected";
+    const char *colour = good ? "" : yellow;
+    bool returned = words.compare(0, returns.size(), returns) == 0;
+    std::string value = returned ? words.substr(returns.size()) : words;
+    if (returned && begin_due_ && results_.size() == 1 && GUTTER + begin_.size() + 3 + value.size() <= style_.width) {
+      begin_due_ = false;
+      out_ << paint(dim, format("%4u  ", line_)) << begin_ << " = " << paint(colour, value) << "\n";
+    } else {
+      line(returned ? "returns" : "", value, colour);
+    }
+  }
+  results_.clear();
+}
+
+void Report::failure(const Failure &f) {
+  if (style_.quiet)
+    return;
+  flush_notes();
+  flush_pieces();
+  flush_results(false);
+  line("EXPECTED", f.output + "=" + f.expected + ", came " + f.came, red);
+}
+
+void Report::end(const Event &, unsigned expectations, unsigned failed) {
+  if (style_.quiet)
+    return;
+  flush_notes();
+  flush_pieces();
+  flush_results(expectations && !failed);
+  flush_begin();
+}
+
+void Report::summary(const Player &player) {
+  const PlayCounters &c = player.counters();
+  out_ << "\n" << paint(bold, "Summary") << "\n";
+  auto row = [&](const char *name, const std::string &words, const char *colour = "") {
+    out_ << "  " << name << std::string(std::strlen(name) < 16 ? 16 - std::strlen(name) : 1, ' ')
+         << paint(colour, words) << "\n";
+  };
+  row("events", std::to_string(c.events));
+  row("translations", std::to_string(c.translations) + " of " + plural(c.dmas, "DMA"));
+  double mean = c.translations ? static_cast<double>(c.references) / static_cast<double>(c.translations) : 0;
+  row("references", format("%" PRIu64 ": mean %.2f, most %" PRIu64 "; configuration %" PRIu64 ", first stage %" PRIu64
+                           ", second stage %" PRIu64,
+                           c.references, mean, c.references_max, c.configuration, c.first_stage, c.second_stage));
+  if (player.kernel()) {
+    ims_kernel_counters k = {};
+    ims_kernel_count(player.kernel(), &k);
+    row("driver", format("%s (%" PRIu64 " waits), %s stored, %s", plural(k.descriptors, "descriptor").c_str(), k.waits,
+                         plural(k.entries_written, "word").c_str(), plural(k.mmio_writes, "register write").c_str()));
+    if (k.page_requests)
+      row("page requests", format("%" PRIu64 ", answered %" PRIu64, k.page_requests, k.page_responses));
+  }
+  if (c.descriptors)
+    row("descriptors", std::to_string(c.descriptors) + " by the trace itself");
+  bool any = false;
+  for (const auto &[code, n] : c.faults) {
+    row(any ? "" : "faults", std::to_string(n) + " x " + format("0x%x ", code) + fault_text(code));
+    any = true;
+  }
+  out_ << "\n  cache                      hits   misses    fills  evicted  invalidated\n";
+  for (const UnitView &u : player.units())
+    for (unsigned i = 0; i < IMS_CACHE_COUNT; i++) {
+      const ims_cache_counters &n = u.unit->cache[i].count;
+      if (n.hits || n.misses || n.fills)
+        out_ << format("  %-20s %10" PRIu64 " %8" PRIu64 " %8" PRIu64 " %8" PRIu64 " %12" PRIu64 "\n",
+                       (u.name + " " + cache_short_name(i)).c_str(), n.hits, n.misses, n.fills, n.evictions,
+                       n.invalidated);
+    }
+  for (const DeviceView &d : player.devices()) {
+    const ims_endpoint_counters &n = d.endpoint->count;
+    if (n.atc_hits || n.atc_misses)
+      out_ << format("  %-20s %10" PRIu64 " %8" PRIu64 " %8" PRIu64 " %8" PRIu64 " %12" PRIu64 "\n",
+                     (d.name + " ATC").c_str(), n.atc_hits, n.atc_misses, n.atc_fills, d.endpoint->atc.count.evictions,
+                     n.invalidated);
+  }
+  out_ << "\n";
+  uint64_t held = c.expectations - c.failed;
+  row("expectations", format("%" PRIu64 " held, %" PRIu64 " failed", held, c.failed), c.failed ? red : green);
+}
+
+} // namespace ims

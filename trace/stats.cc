@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// Statistics: where the counts of the table come from.
+#include "trace/stats.h"
+#include "trace/names.h"
+
+namespace ims {
+
+namespace {
+
+const char *const cache_names[] = {
+#define IMS_X(name, sentence) #name,
+    IMS_CACHES(IMS_X)
+#undef IMS_X
+};
+
+// The counts of one scope, named as the rows of the table.
+struct Counts {
+  PlayCounters run;
+  ims_kernel_counters kernel = {};
+  const ims_iommu_counters *unit = nullptr;
+  const ims_cache *cache = nullptr;
+  const ims_endpoint_counters *device = nullptr;
+  uint64_t fault = 0;
+};
+
+uint64_t sum(const std::map<unsigned, uint64_t> &m) {
+  uint64_t n = 0;
+  for (const auto &[code, count] : m)
+    n += count;
+  return n;
+}
+
+#define RUN_events                   c.run.events
+#define RUN_expectations             c.run.expectations
+#define RUN_expectations_failed      c.run.failed
+#define RUN_dmas                     c.run.dmas
+#define RUN_translations             c.run.translations
+#define RUN_references               c.run.references
+#define RUN_references_mean          0
+#define RUN_references_max           c.run.references_max
+#define RUN_references_configuration c.run.configuration
+#define RUN_references_first_stage   c.run.first_stage
+#define RUN_references_second_stage  c.run.second_stage
+#define RUN_faults                   sum(c.run.faults)
+#define RUN_descriptors              c.run.descriptors
+#define KERNEL_descriptors           c.kernel.descriptors
+#define KERNEL_waits                 c.kernel.waits
+#define KERNEL_mmio_writes           c.kernel.mmio_writes
+#define KERNEL_entries_written       c.kernel.entries_written
+#define KERNEL_faults                c.kernel.faults
+#define KERNEL_page_requests         c.kernel.page_requests
+#define KERNEL_page_responses        c.kernel.page_responses
+#define KERNEL_queue_errors          c.kernel.queue_errors
+#define UNIT_requests                c.unit->requests
+#define UNIT_references              c.unit->refs
+#define UNIT_faults                  c.unit->faults
+#define UNIT_faults_recorded         c.unit->faults_recorded
+#define UNIT_updates                 c.unit->updates
+#define CACHE_entries                c.cache->entries
+#define CACHE_hits                   c.cache->count.hits
+#define CACHE_misses                 c.cache->count.misses
+#define CACHE_fills                  c.cache->count.fills
+#define CACHE_evictions              c.cache->count.evictions
+#define CACHE_invalidated            c.cache->count.invalidated
+#define DEVICE_dmas                  c.device->dmas
+#define DEVICE_pieces                c.device->pieces
+#define DEVICE_bytes                 c.device->bytes
+#define DEVICE_untranslated          c.device->untranslated
+#define DEVICE_translation_requests  c.device->translation_requests
+#define DEVICE_translated            c.device->translated
+#define DEVICE_atc_hits              c.device->atc_hits
+#define DEVICE_atc_misses            c.device->atc_misses
+#define DEVICE_refused               c.device->refused
+#define DEVICE_no_rights             c.device->no_rights
+#define DEVICE_no_memory             c.device->no_memory
+#define DEVICE_invalidations         c.device->invalidations
+#define DEVICE_invalidated           c.device->invalidated
+#define DEVICE_page_requests         c.device->page_requests
+#define DEVICE_responses             c.device->responses
+#define DEVICE_unexpected_responses  c.device->unexpected_responses
+#define FAULT_requests               c.fault
+
+void add(std::vector<Statistic> *all, Statistic::Scope scope, const std::string &object, const Counts &c) {
+  auto row = [&](Statistic::Scope s, const char *name, const char *unit, const char *sentence, auto value) {
+    if (s == scope)
+      all->push_back({s, object, name, unit, sentence, static_cast<uint64_t>(value()), 0, false});
+  };
+#define IMS_X(s, name, unit, sentence) row(Statistic::s, #name, unit, sentence, [&] { return s##_##name; });
+  IMS_STATISTICS(IMS_X)
+#undef IMS_X
+}
+
+} // namespace
+
+const char *cache_short_name(unsigned cache) { return cache < IMS_CACHE_COUNT ? cache_names[cache] : "?"; }
+
+std::vector<Statistic> collect_statistics(const Player &player) {
+  std::vector<Statistic> all;
+  Counts c;
+  c.run = player.counters();
+  add(&all, Statistic::RUN, "", c);
+  for (Statistic &s : all)
+    if (std::string_view(s.name) == "references_mean") {
+      s.is_mean = true;
+      s.mean = c.run.translations ? static_cast<double>(c.run.references) / static_cast<double>(c.run.translations) : 0;
+    }
+  if (player.kernel()) {
+    ims_kernel_count(player.kernel(), &c.kernel);
+    add(&all, Statistic::KERNEL, "kernel", c);
+  }
+  for (const UnitView &u : player.units()) {
+    c.unit = &u.unit->count;
+    add(&all, Statistic::UNIT, u.name, c);
+    for (unsigned i = 0; i < IMS_CACHE_COUNT; i++) {
+      c.cache = &u.unit->cache[i];
+      if (c.cache->entries)
+        add(&all, Statistic::CACHE, u.name + "." + cache_names[i], c);
+    }
+  }
+  for (const DeviceView &d : player.devices()) {
+    c.device = &d.endpoint->count;
+    add(&all, Statistic::DEVICE, d.name, c);
+  }
+  for (const auto &[code, count] : c.run.faults) {
+    c.fault = count;
+    std::string name = fault_text(code);
+    add(&all, Statistic::FAULT, "fault." + name.substr(0, name.find(':')), c);
+  }
+  return all;
+}
+
+std::string Statistic::key() const { return object.empty() ? name : object + "." + name; }
+
+std::string Statistic::value() const { return is_mean ? format("%.3f", mean) : std::to_string(count); }
+
+std::string statistics_text(const std::vector<Statistic> &all) {
+  std::string out;
+  for (const Statistic &s : all)
+    out += format("%-40s %14s  %-12s  # %s\n", s.key().c_str(), s.value().c_str(), s.unit, s.sentence);
+  return out;
+}
+
+// Keys are words of the trace and of the table: nothing in them needs an escape.
+std::string statistics_json(const std::vector<Statistic> &all) {
+  std::string out = "{\n  \"format\": \"iommusim-statistics 1\"";
+  for (const Statistic &s : all)
+    out += ",\n  \"" + s.key() + "\": " + s.value();
+  return out + "\n}\n";
+}
+
+} // namespace ims
