@@ -48,8 +48,10 @@ static void mmio(struct text *t, const struct ims_note *n) {
     any = true;
     if (f->high == f->low)
       say(t, "%s", f->name);
-    else // addresses keep their low bits
-      say(t, "%s %s0x%llx", f->name, f->low >= 12 ? "at " : "", (ull)(f->low >= 12 && f->high == 63 ? v << f->low : v));
+    else if (strstr(f->sentence, "address") || strstr(f->sentence, "base") || strstr(f->sentence, "offset"))
+      say(t, "%s 0x%llx", f->name, (ull)v << f->low); // with the low bits that the field leaves out
+    else
+      say(t, "%s %llu", f->name, (ull)v);
   }
 }
 
