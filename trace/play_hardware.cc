@@ -31,13 +31,21 @@ static const struct ims_vtd_field_info *field_of(int reg, const std::string &nam
   return nullptr;
 }
 
+// Fields that hold the upper bits of an address are shown as that address.
+static bool is_address(const struct ims_vtd_field_info &f) {
+  return (f.low >= 12 && f.high == 63) || (f.low == 2 && f.high == 31);
+}
+
 static std::string fields_text(int reg, uint64_t value) {
   std::string words;
   for (unsigned i = 0; reg >= 0 && i < ims_vtd_field_count; i++) {
     const struct ims_vtd_field_info &f = ims_vtd_field_info[i];
     uint64_t v = value >> f.low & field_mask(f);
     if (f.reg == reg && v)
-      words += (words.empty() ? "" : ", ") + std::string(f.name) + (f.high == f.low ? "" : " " + hex(v));
+      words += (words.empty() ? "" : ", ") + std::string(f.name) +
+               (f.high == f.low ? ""
+                : is_address(f) ? " " + hex(v << f.low)
+                                : " " + hex(v));
   }
   return words.empty() ? "" : " (" + words + ")";
 }

@@ -287,7 +287,8 @@ void PlayerImpl::let_event() {
   for (const Arg &a : event->args) {
     uint64_t v = eval(a.value);
     variables[a.key] = v;
-    words += (words.empty() ? "$" : ", $") + a.key + " = " + (v < 65536 ? std::to_string(v) : hex(v));
+    words += (words.empty() ? "$" : ", $") + a.key + " = " +
+             (a.value.sums[0][0].form == Form::DEC && v < 65536 ? std::to_string(v) : hex(v));
   }
   begin(words);
 }

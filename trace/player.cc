@@ -304,6 +304,11 @@ void PlayerImpl::finish() {
       continue;
     count.failed++;
     failed++;
+    // Why it did not come, where the event says so.
+    if (!output(x.key))
+      for (const Outcome &o : outputs)
+        if ((o.type == Type::FAULT || o.type == Type::ERRNO || o.type == Type::ERROR) && o.number)
+          came += " (" + o.name + " " + o.print() + ")";
     observer->failure({x.at, event->info->name, x.key, expected, came});
   }
   for (const Let &l : event->lets) {

@@ -125,6 +125,7 @@ void Report::begin(const Event &event, const std::string &words) {
   registers_.clear();
   pieces_ = hidden_ = hidden_refs_ = hidden_good_ = 0;
   results_.clear();
+  interrupts_.clear();
   building_ = event.info->id == EventId::IOMMU;
   begin_ = words;
   line_ = event.at.line;
@@ -205,24 +206,31 @@ void Report::note(const ims_note &n) {
 }
 
 void Report::interrupt(const std::string &unit, uint64_t addr, uint32_t data) {
-  if (style_.quiet)
-    return;
-  flush_notes();
-  line("interrupt", unit + " sends " + hex(data) + " to " + hex(addr), cyan);
+  interrupts_.push_back(unit + " sends " + hex(data) + " to " + hex(addr)); // told behind what raised it
 }
 
 void Report::print_piece(const ims_dma_piece &p, const std::vector<Translation> &made) {
   bool good = p.end == IMS_DMA_DONE;
-  std::string head = hex(p.iova) + " ";
+  std::string head = pieces_ == 1 ? "" : hex(p.iova) + " "; // the first piece begins where the DMA does
+  // What came and what it cost, on one line where there is room.
+  auto tell = [&](const std::string &words, const Translation &t, const char *colour) {
+    std::string cost = cost_text(t);
+    if (LABEL + words.size() + 3 + cost.size() <= style_.width) {
+      line("unit", words + "   " + cost, colour);
+    } else {
+      line("unit", words, colour);
+      line("", cost, colour);
+    }
+  };
   if (p.path == IMS_DMA_ATC_HIT)
-    line("device", head + "-> " + hex(p.hpa) + "   device TLB hit, 0 references", good ? green : red);
+    line("device", head + "-> hpa " + hex(p.hpa) + "   device TLB hit, 0 references", good ? green : red);
   for (const Translation &t : made) {
     const ims_result &r = t.result;
     std::string words;
     bool second = t.request.type == IMS_TRANSLATED;
     if (second && r.status == IMS_STATUS_OK) {
       if (style_.verbose)
-        line("unit", "translated request for " + hex(t.request.iova) + "   " + cost_text(t), "");
+        tell("translated request for " + hex(t.request.iova), t, "");
       continue;
     }
     if (t.request.type == IMS_TRANSLATION_REQUEST)
@@ -233,15 +241,14 @@ void Report::print_piece(const ims_dma_piece &p, const std::vector<Translation> 
       words = head;
     switch (r.status) {
     case IMS_STATUS_OK:
-      words += "-> " + hex(r.output) + "   " + bytes_text(1ull << r.shift) + " " + rights_text(r.rights) + "   " +
-               cost_text(t);
-      line("unit", words, green);
+      tell(words + "-> hpa " + hex(r.output) + "   " + bytes_text(1ull << r.shift) + " " + rights_text(r.rights), t,
+           green);
       continue;
-    case IMS_STATUS_BYPASS: line("unit", words + "passes as it is   " + cost_text(t), yellow); continue;
-    case IMS_STATUS_ABORT: line("unit", words + "is aborted, without a record   " + cost_text(t), red); continue;
+    case IMS_STATUS_BYPASS: tell(words + "passes as it is", t, yellow); continue;
+    case IMS_STATUS_ABORT: tell(words + "is aborted, without a record", t, red); continue;
     default: break;
     }
-    line("unit", words + "faults: " + format("0x%x ", r.fault) + fault_text(r.fault) + "   " + cost_text(t), red);
+    tell(words + "faults: " + format("0x%x ", r.fault) + fault_text(r.fault), t, red);
     std::string where = where_text(r);
     if (!where.empty())
       line("", where);
@@ -263,6 +270,7 @@ void Report::piece(const std::string &, const ims_dma_piece &p, const std::vecto
   flush_notes();
   if (++pieces_ <= PIECES || style_.verbose) {
     print_piece(p, made);
+    flush_pieces();
     return;
   }
   hidden_++;
@@ -272,6 +280,9 @@ void Report::piece(const std::string &, const ims_dma_piece &p, const std::vecto
 }
 
 void Report::flush_pieces() {
+  for (const std::string &words : interrupts_)
+    line("interrupt", words, cyan);
+  interrupts_.clear();
   if (hidden_)
     line("",
          format("and %" PRIu64 " more: %" PRIu64 " arrived, %s", hidden_, hidden_good_,
@@ -297,14 +308,14 @@ void Report::result(const std::string &words, bool good) { results_.push_back({w
 
 // What the event came to. A short answer stands on the line of the event itself.
 void Report::flush_results(bool expected) {
-  std::string returns = "returns ";
   for (auto [words, good] : results_) {
     if (expected && !good)
       words += ", as expected";
     const char *colour = good ? "" : yellow;
-    bool returned = words.compare(0, returns.size(), returns) == 0;
-    std::string value = returned ? words.substr(returns.size()) : words;
-    if (returned && begin_due_ && results_.size() == 1 && GUTTER + begin_.size() + 3 + value.size() <= style_.width) {
+    bool returned = words.compare(0, 8, "returns ") == 0, holds = words.compare(0, 6, "holds ") == 0;
+    std::string value = words.substr(returned ? 8 : holds ? 6 : 0);
+    if ((returned || holds) && begin_due_ && results_.size() == 1 &&
+        GUTTER + begin_.size() + 3 + value.size() <= style_.width) {
       begin_due_ = false;
       out_ << paint(dim, format("%4u  ", line_)) << begin_ << " = " << paint(colour, value) << "\n";
     } else {

@@ -62,6 +62,7 @@ private:
   bool building_ = false;      // an `iommu` event: registers by name only
   // Pieces of the event at hand beyond those told one by one.
   uint64_t pieces_ = 0, hidden_ = 0, hidden_refs_ = 0, hidden_good_ = 0;
+  std::vector<std::string> interrupts_;
   std::vector<std::pair<std::string, bool>> results_;
 };
 
