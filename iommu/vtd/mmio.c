@@ -113,7 +113,7 @@ static void iotlb_command(struct vtd *v) {
 
 // 11.4, virtual command register: PASIDs for a guest, from the space of this unit.
 static void virtual_command(struct vtd *v) {
-  enum { VCMD_ALLOC = 1, VCMD_FREE = 2, SC_NONE_LEFT = 1, SC_INVALID = 2 };
+  enum { VCMD_ALLOC = 1, VCMD_FREE = 2, SC_NONE_LEFT = 16, SC_INVALID = 16 };
   unsigned cmd = (unsigned)IMS_VTD_GET(v->reg[IMS_VTD_VCMD], VCMD_CMD), sc = 0;
   uint32_t pasid = (uint32_t)IMS_VTD_GET(v->reg[IMS_VTD_VCMD], VCMD_OP) & 0xfffff;
   if (cmd == VCMD_ALLOC) {

@@ -145,8 +145,8 @@ enum ims_vtd_access { IMS_VTD_RO, IMS_VTD_RW, IMS_VTD_WO, IMS_VTD_W1C, IMS_VTD_C
   F(IOTLB,  DID,   47, 32, RW,  "domain id")                                                                          \
   F(VCMD,   OP,    63, 16, RW,  "operand")                                                                            \
   F(VCMD,   CMD,    7,  0, RW,  "1 allocate a PASID, 2 free it")                                                      \
-  F(VCRSP,  RSLT,  63,  8, RO,  "result")                                                                             \
-  F(VCRSP,  SC,     2,  1, RO,  "status: 0 done, 1 no PASID left, 2 invalid PASID")                                   \
+  F(VCRSP,  RSLT,  63, 16, RO,  "result")                                                                             \
+  F(VCRSP,  SC,     7,  1, RO,  "status: 0 done, 16 no PASID left or invalid PASID")                                  \
   F(VCRSP,  IP,     0,  0, RO,  "under way")                                                                          \
   F(VCCAP,  PAS,    0,  0, RO,  "PASIDs can be allocated and freed")
 // clang-format on
