@@ -13,12 +13,12 @@ static void respond(const struct vtd *v, const struct ims_page_request *r, uint8
 
 // A page request means that the device found the page missing, so what is cached of it goes first (5.4, "implicit").
 // Which domain it belongs to, only the PASID cache can say; without it the PASID alone must do.
-static void forget_page(struct vtd *v, const struct ims_page_request *r) {
-  struct ims_tag key = {ims_tag_key((uint64_t)(r->source & 0xffff) << 20 | r->pasid), 1};
+static void forget_page(struct vtd *v, const struct ims_page_request *r, uint32_t pasid) {
+  struct ims_tag key = {ims_tag_key((uint64_t)(r->source & 0xffff) << 20 | pasid), 1};
   struct ims_cache *pasids = &v->base.cache[IMS_CACHE_PASID];
   int64_t way = pasids->entries ? ims_cache_find(pasids, key.addr, key.id) : -1;
   struct ims_cache_match m = {
-      .id = IMS_TAG_ID(0, r->pasid, 0),
+      .id = IMS_TAG_ID(0, pasid, 0),
       .id_mask = IMS_TAG_PASID_MASK,
       .first = r->addr >> 12 << 12,
       .last = r->addr | 0xfff,
@@ -77,7 +77,7 @@ bool vtd_page_request(struct ims_iommu *u, const struct ims_page_request *r) {
     entry[3] = r->private_data[1];
   }
   if (!full) {
-    forget_page(v, r);
+    forget_page(v, r, (uint32_t)res.record[0]);
     full = ims_mem_write(v->base.mem, IMS_VTD_GET(v->reg[IMS_VTD_PQA], PQA_PQA) * 4096 + tail, entry, sizeof entry) !=
            IMS_ERR_OK;
   }

@@ -305,8 +305,10 @@ IMS_INLINE enum ims_step_kind advance(struct vtd *v, const struct ims_request *r
         f->access &= (uint8_t) ~(IMS_ACC_PRIV | IMS_ACC_X);
         f->access |= f->context->rid_priv ? IMS_ACC_PRIV : 0;
       }
-      if (req->type == IMS_PAGE_REQUEST)
+      if (req->type == IMS_PAGE_REQUEST) {
+        res->record[0] = f->pasid; // no record; prq.c wants to know whose page it is
         return identity(req, res, IMS_STATUS_OK, 0, 12);
+      }
 
       // 7. The PASID entry, by way of the directory.
       PROBE_STRUCT(5, IMS_STRUCT_PASID_ENTRY, IMS_CACHE_PASID, PASID_KEY, f->stages, f->stages_room);
