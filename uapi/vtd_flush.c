@@ -7,7 +7,7 @@
 static uint64_t block(uint64_t first, uint64_t last, unsigned *order) {
   uint64_t differ = (first ^ last) >> IMS_PAGE_SHIFT;
   *order = differ ? 64u - (unsigned)__builtin_clzll(differ) : 0;
-  return first >> (IMS_PAGE_SHIFT + *order) << (IMS_PAGE_SHIFT + *order);
+  return *order >= VTD_PAGE_BITS ? 0 : first >> (IMS_PAGE_SHIFT + *order) << (IMS_PAGE_SHIFT + *order);
 }
 
 struct batch {
