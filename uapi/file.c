@@ -43,6 +43,8 @@ void ims_container_put(struct container *c) {
     c->k->containers = c->next;
   if (c->next)
     c->next->prev = c->prev;
+  for (struct vmm_fault *f; (f = c->unread ? c->unread : c->pending) != NULL; free(f))
+    *(c->unread ? &c->unread : &c->pending) = f->next;
   free(c->dma);
   free(c);
 }

@@ -133,6 +133,8 @@ int ims_kernel_set_pasid_quota(struct ims_kernel *k, uint32_t quota) {
 
 void ims_kernel_count(const struct ims_kernel *k, struct ims_kernel_counters *out) { *out = k->count; }
 
+uint64_t ims_kernel_memory_in_use(const struct ims_kernel *k) { return k->pool.in_use; }
+
 // Interrupts are only noted when they come, in the middle of whatever the hardware is doing, and handled when the
 // processor is at leisure.
 void ims_kernel_message(void *kernel, uint64_t addr, uint32_t data) {

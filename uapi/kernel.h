@@ -107,6 +107,9 @@ struct ims_kernel_counters {
 };
 void ims_kernel_count(const struct ims_kernel *k, struct ims_kernel_counters *out);
 
+// Bytes of the pool that are handed out: tables, queues, pages of processes.
+uint64_t ims_kernel_memory_in_use(const struct ims_kernel *k);
+
 // One entry of the kernel's log of DMA faults, as the handler read it from the fault recording register.
 struct ims_kernel_fault {
   uint16_t unit, source;

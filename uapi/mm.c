@@ -200,7 +200,7 @@ int ims_mmap(struct ims_process *p, uint64_t va, uint64_t size, unsigned prot, u
   if (!va && !(flags & IMS_MMAP_FIXED)) {
     va = (p->mmap_next + mask) & ~mask;
     // First fit from where the last one ended.
-    for (size_t i = vma_at(p, va); i < p->vmas && p->vma[i].start - va < size && p->vma[i].start < va + size; i++)
+    for (size_t i = vma_at(p, va); i < p->vmas && p->vma[i].start < va + size; i++)
       va = (p->vma[i].end + mask) & ~mask;
     if (va > task_size(p) - size)
       return -ENOMEM;
