@@ -159,33 +159,49 @@ private:
       return 128;
     if (!std::strcmp(f.name, "addr_width"))
       return Byte() & 1 ? 48 : 57;
-    if (f.values)
-      return f.form == IMS_FORM_ENUM ? f.values[0].value + Byte() % 2 : Byte() & 3;
+    if (f.form == IMS_FORM_ENUM)
+      return f.values[0].value + (Byte() % 8 == 0);
+    if (f.values) // one or two flags
+      return Byte() & 3 & (Byte() % 2 ? 1 : 3);
     if (std::strstr(f.name, "pasid") || !std::strcmp(f.name, "min") || !std::strcmp(f.name, "max"))
       return Byte() % 8;
     if (!std::strcmp(f.name, "vaddr"))
       return 0x10000000 + Byte() % 16 * 4096ull;
     if (f.bytes == 8)
-      return Byte() % 32 * 4096ull;
+      return Byte() % 8 * 4096ull;
     return Byte() % 4;
   }
 
   void Ioctl() {
-    Open &o = file_[Byte() % kFiles];
-    if (!o.file)
+    // A call of this dialect on a file of the right kind, as a rule.
+    std::vector<const ims_uapi_ioctl *> rows;
+    for (unsigned i = 0; const ims_uapi_ioctl *r = ims_uapi_row(i); i++)
+      if ((r->dialects >> dialect_ & 1) && (!r->iommu_h || r->iommu_h == ims_iommu_h_of(dialect_, iommu_h_)))
+        rows.push_back(r);
+    const ims_uapi_ioctl *row = rows[Byte() % rows.size()];
+    bool any = Byte() % 32 == 0;
+    unsigned start = Byte();
+    Open *found = nullptr;
+    for (unsigned i = 0; i < kFiles && !found; i++) {
+      Open &candidate = file_[(start + i) % kFiles];
+      if (candidate.file && (any || candidate.group == (row->file == IMS_FILE_GROUP)))
+        found = &candidate;
+    }
+    if (!found)
       return;
-    unsigned n = 0;
-    while (ims_uapi_row(n))
-      n++;
-    const ims_uapi_ioctl *row = ims_uapi_row(Byte() % n);
+    Open &o = *found;
     uint64_t arg = kArena;
     for (uint8_t &b : arena_)
       b = 0;
     if (row->arg == IMS_ARG_VALUE) {
-      arg = Byte() % 8;
+      arg = Byte() % 4 ? 6 : Byte() % 8;
     } else if (row->arg == IMS_ARG_FD_POINTER) {
-      const Open &c = file_[Byte() % kFiles];
-      int32_t fd = c.file ? ims_file_fd(c.file) : -1;
+      int32_t fd = -1;
+      for (const Open &c : file_)
+        if (c.file && !c.group && c.owner == o.owner)
+          fd = ims_file_fd(c.file);
+      if (Byte() % 16 == 0)
+        fd = Byte();
       std::memcpy(arena_, &fd, sizeof fd);
     } else if (row->arg == IMS_ARG_STRUCT) {
       for (const ims_uapi_part &part : row->part) {
@@ -199,6 +215,8 @@ private:
       }
       if (row->flags_mask)
         std::memcpy(arena_ + 4, &row->flags_value, 4);
+      if (row->granularity != 0xff)
+        arena_[row->granularity_offset] = row->granularity;
       if (Byte() % 64 == 0)
         arg = kArena + sizeof arena_ - Byte();
     }
@@ -213,6 +231,8 @@ private:
     switch (Byte() % 16) {
     case 0: {
       Open &o = file_[Byte() % kFiles];
+      if (Byte() % 4)
+        break;
       if (o.file)
         ims_close(o.file);
       o = Open{};
@@ -233,6 +253,10 @@ private:
     }
     case 3: {
       uint64_t va = 0;
+      if (Byte() & 1) { // all of it
+        ims_mmap(p, 0x10000000, 16 * 4096, 3, IMS_MMAP_FIXED, &va);
+        break;
+      }
       ims_mmap(p, 0x10000000 + Byte() % 16 * 4096, (1 + Byte() % 4) * 4096ull, Byte() & 7,
                IMS_MMAP_FIXED | (Byte() & 1), &va);
       break;
@@ -301,7 +325,9 @@ private:
       victim = NewProcess();
       break;
     }
-    default: Ioctl();
+    default:
+      for (int i = 0; i < 4; i++)
+        Ioctl();
     }
   }
 
