@@ -710,6 +710,8 @@ private:
     }
     Want want;
     if (!dynamic_field(*e, key, false, &want, &names)) {
+      if (info.id == EventId::LET)
+        fail(t.at, "found " + quote(key) + ", expected a name: letters, digits and _, a letter first");
       if (names.empty())
         fail(t.at, std::string("`") + info.name + "` takes no parameter " + quote(key));
       fail_word(t.at, std::string("`") + info.name + "` has no parameter", key, names);

@@ -147,10 +147,14 @@ void PlayerImpl::read_event() {
         u32.resize(x.value.sums.size());
     }
     std::string words;
-    for (size_t i = 0; i < u64.size() && i < 4; i++)
-      words += (i ? " " : "") + hex(u64[i]);
+    if (has("size") || expects("bytes")) // bytes, then: as many as fit a line
+      for (size_t i = 0; i < size && i < 32; i++)
+        words += format("%s%02x", i && i % 4 == 0 ? " " : "", bytes[i]);
+    if (words.empty())
+      for (size_t i = 0; i < u64.size() && i < 4; i++)
+        words += (i ? " " : "") + hex(u64[i]);
     if (!words.empty())
-      result("holds " + words + (u64.size() > 4 ? " ..." : ""));
+      result("holds " + words + (size > 32 ? " ..." : ""));
     put_list("u64", u64);
     put_list("u32", u32);
     put("bytes", Type::BYTES, 0).text.assign(reinterpret_cast<char *>(bytes.data()), size);
