@@ -377,7 +377,7 @@ struct RandomLegacy : Machine {
     LegacyContext c;
     c.p = random() % 6 != 0;
     c.fpd = random() % 3 == 0;
-    c.tt = static_cast<unsigned>(random() % 4);
+    c.tt = random() % 8 ? static_cast<unsigned>(random() % 3) : 3;
     c.ss = stage[i]->tree.root, c.did = 1 + i;
     if (random() % 16 == 0)
       c.aw = 0;
@@ -391,14 +391,14 @@ struct RandomLegacy : Machine {
     unsigned i = random() % 2;
     Stage &s = *stage[i];
     uint64_t in = s.wrap(random_address(random)), entry;
-    unsigned level = 1 + static_cast<unsigned>(random() % 4);
+    unsigned level = random() % 3 ? 1 : 1 + static_cast<unsigned>(random() % 4);
     if (!s.reach(in, level, entry))
       return;
     uint64_t old = load(entry), now = 0;
     bool leaf = level == 1 || (level < 4 && random() % 3 == 0);
     if (random() % 6)
       now = leaf ? (2 * GB + (random() % 64 << 12)) >> (12 + 9 * (level - 1)) << (12 + 9 * (level - 1)) |
-                       (level > 1 ? IMS_SS_PS : 0) | (1 + random() % 3)
+                       (level > 1 ? IMS_SS_PS : 0) | (random() % 3 ? 3 : 1 + random() % 3)
                  : alloc() | (random() % 4 ? 3 : 1 + random() % 2);
     store(entry, now);
     if (!s.present(old) && !cfg.cm)
@@ -431,7 +431,7 @@ TEST_P(CachedEqualsUncached, Legacy) {
           << "round " << round << " iova " << std::hex << r.iova << " source " << r.source << " plain " << text(plain);
     }
   }
-  EXPECT_GT(served, 200u);
+  EXPECT_GT(served, 50u);
   w.expect_same_memory();
 }
 
