@@ -78,8 +78,6 @@ static uint32_t plru_victim(const struct ims_cache *c, uint32_t base) {
 }
 
 void *ims_cache_lookup_slow(struct ims_cache *c, uint64_t addr, uint64_t id) {
-  if (!c->entries)
-    return NULL;
   int64_t way = ims_cache_find(c, addr, id);
   if (way >= 0)
     return ims_cache_hit(c, (uint32_t)way);
@@ -118,6 +116,7 @@ static void drop(struct ims_cache *c, uint32_t way) {
       c->reaches &= ~(1ull << reach);
   }
   c->tag[way] = (struct ims_tag){0, 0};
+  c->present--;
   set_print(c, way, 0);
 }
 
@@ -136,6 +135,7 @@ void ims_cache_fill(struct ims_cache *c, const struct ims_tag *tag, uint64_t aux
   if (c->tag[way].id)
     drop(c, (uint32_t)way);
   c->tag[way] = *tag;
+  c->present++;
   set_print(c, (uint32_t)way, ims_cache_print(tag->addr, tag->id));
   c->aux[way] = aux;
   memcpy(c->value + (size_t)way * c->value_size, value, c->value_size);
@@ -184,7 +184,7 @@ static uint32_t invalidate_direct(struct ims_cache *c, const struct ims_cache_ma
 uint32_t ims_cache_invalidate(struct ims_cache *c, const struct ims_cache_match *m) {
   uint32_t gone = 0;
   c->epoch++;
-  if (!c->entries)
+  if (!c->present)
     return 0;
   if (c->sized && !m->any_addr && m->id_mask == ~0ull && (m->last - m->first) >> 12 < DIRECT_PAGES) {
     gone = invalidate_direct(c, m);

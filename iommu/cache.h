@@ -42,6 +42,7 @@ struct ims_cache {
   bool sized;
   uint64_t reaches;         // sized: bit n = items that cover 2^n bytes are present
   uint32_t reach_count[64]; // how many
+  uint32_t present;         // items in it
   uint32_t last;            // the way hit or filled last
   uint32_t groups;          // of eight ways, in a set
   uint64_t *print;          // [sets][groups]: a byte of hash for each way, 0 = free, so that one comparison sifts eight
@@ -98,11 +99,12 @@ static inline void *ims_cache_hit(struct ims_cache *c, uint32_t way) {
 
 void *ims_cache_lookup_slow(struct ims_cache *c, uint64_t addr, uint64_t id);
 
-// The value under exactly this tag, or NULL; valid until the next fill or invalidation. Requests come in runs, so the
+// The value under exactly this tag, or NULL; valid until the next fill or invalidation. The cache must not be absent or
+// sized. Requests come in runs, so the
 // way used last is looked at first; it is the youngest of its set already, and needs no ageing.
 static inline void *ims_cache_lookup_exact(struct ims_cache *c, uint64_t addr, uint64_t id) {
   const struct ims_tag *t = &c->tag[c->last];
-  if (__builtin_expect(c->entries && !((t->addr ^ addr) | (t->id ^ id)), 1)) {
+  if (__builtin_expect(!((t->addr ^ addr) | (t->id ^ id)), 1)) {
     c->count.hits++;
     return c->value + (size_t)c->last * c->value_size;
   }
@@ -121,8 +123,10 @@ static inline __attribute__((always_inline)) void *ims_cache_lookup_sized(struct
   return NULL;
 }
 
-// Either, by the kind of the cache.
+// Either, by the kind of the cache; an absent one always misses, which is not counted.
 static inline void *ims_cache_lookup(struct ims_cache *c, const struct ims_tag *tag) {
+  if (!c->entries)
+    return NULL;
   return c->sized ? ims_cache_lookup_sized(c, tag->addr, tag->id) : ims_cache_lookup_exact(c, tag->addr, tag->id);
 }
 

@@ -50,6 +50,7 @@ unsigned vtd_decode_legacy_context(const struct vtd *v, const uint64_t e[2], uns
       .fpd = c->fpd,
       .did = (uint16_t)(e[1] >> 8 & BITS(15, 0)),
   };
+  c->stages.iotlb_id = IMS_TAG_ID(c->stages.did, 0, VTD_PGTT_SECOND);
   if (tt != TT_PASSTHROUGH)
     c->stages.s2 = (struct ims_pgt){
         .fmt = &v->ss,

@@ -23,6 +23,7 @@ struct vtd_stages {
   bool snoop;    // PGSNP
   bool sre, ere; // supervisor and execute requests accepted
   uint16_t did;
+  uint64_t iotlb_id; // tag id of its translations in the IOTLB and the first-stage paging-structure caches
   struct ims_pgt s1, s2;
 };
 
@@ -38,12 +39,11 @@ struct vtd_context {
 // A translation in flight, beyond the walk itself. Lies in ims_xlate.scratch.
 struct vtd_flight {
   uint16_t state;
-  uint8_t access;    // as judged: privilege and execute resolved
-  uint8_t fpd;       // of all structures read so far
-  bool scalable;     // TTM when the translation began
-  uint32_t pasid;    // PASID or RID_PASID
-  uint64_t iotlb_id; // tag id of its translations
-  uint64_t at;       // hpa of the structure being read
+  uint8_t access; // as judged: privilege and execute resolved
+  uint8_t fpd;    // of all structures read so far
+  bool scalable;  // TTM when the translation began
+  uint32_t pasid; // PASID or RID_PASID
+  uint64_t at;    // hpa of the structure being read
   const struct vtd_context *context;
   const struct vtd_stages *stages;
   struct vtd_context context_room;

@@ -331,6 +331,8 @@ IMS_INLINE enum ims_step_kind advance(struct vtd *v, const struct ims_request *r
         reason = vtd_decode_pasid(v, port->answer.data, s);
         f->fpd |= s->fpd;
         s->fpd = f->fpd;
+        // Second-stage translations belong to the domain alone, whichever PASID uses them (6.2.4).
+        s->iotlb_id = IMS_TAG_ID(s->did, s->pgtt == VTD_PGTT_SECOND ? 0 : f->pasid, s->pgtt);
         s->fault = (uint8_t)reason;
         if (reason && !v->cfg.cm)
           return refuse(req, res, f->fpd, reason);
@@ -365,11 +367,10 @@ IMS_INLINE enum ims_step_kind advance(struct vtd *v, const struct ims_request *r
       return identity(req, res, IMS_STATUS_OK, IMS_PERM_R | IMS_PERM_W | IMS_PERM_X, 12);
     }
 
-    // 10. The IOTLB. Second-stage translations belong to the domain alone, whichever PASID uses them (6.2.4).
-    f->iotlb_id = IMS_TAG_ID(f->stages->did, f->stages->pgtt == VTD_PGTT_SECOND ? 0 : f->pasid, f->stages->pgtt);
+    // 10. The IOTLB.
     if (v->base.caches >> IMS_CACHE_IOTLB & 1) {
       IMS_PROBE_TLB(f->state, 9, describe(port, f, req->iova, IMS_STRUCT_DATA, 0), IMS_CACHE_IOTLB, req->iova,
-                    f->iotlb_id);
+                    f->stages->iotlb_id);
       if (port->answer.hit) {
         const struct ims_tlb_value *t = &port->answer.value;
         uint64_t out = t->addr | (req->iova & ((1ull << t->shift) - 1));
@@ -396,7 +397,7 @@ IMS_INLINE enum ims_step_kind advance(struct vtd *v, const struct ims_request *r
     if (!w->s1.fmt)
       w->caches &= ~(1u << IMS_CACHE_NESTED);
     w->psc_gpa = v->cfg.psc_gpa;
-    w->id1 = f->iotlb_id;
+    w->id1 = f->stages->iotlb_id;
     w->id2 = IMS_TAG_ID(f->stages->did, 0, IMS_TAG_S2);
     w->deny_base = VTD_INT_BASE;
     w->deny_size = VTD_INT_SIZE;
@@ -419,7 +420,7 @@ IMS_INLINE enum ims_step_kind advance(struct vtd *v, const struct ims_request *r
     // 12. The translation is cached, whatever the request was.
     if (v->base.caches >> IMS_CACHE_IOTLB & 1)
       IMS_FILL_TLB(f->state, 11, describe(port, f, req->iova, IMS_STRUCT_DATA, 0), IMS_CACHE_IOTLB,
-                   ims_tag_addr(req->iova, w->shift), f->iotlb_id, .addr = w->out >> w->shift << w->shift,
+                   ims_tag_addr(req->iova, w->shift), f->stages->iotlb_id, .addr = w->out >> w->shift << w->shift,
                    .shift = w->shift, .perm1 = w->perm1, .perm2 = w->perm2, .flags = w->flags);
     return answer(v, res, f, w->out, w->shift, w->perm1, w->perm2, w->flags);
   }
@@ -432,7 +433,7 @@ IMS_INLINE void begin(const struct vtd *v, const struct ims_request *req, struct
   f->state = 0;
   f->fpd = 0;
   f->access = req->access;
-  if (v->cfg.revision >= 4 && (req->access & IMS_ACC_X)) // rev 4 knows no execute requests: a read
+  if ((req->access & IMS_ACC_X) && v->cfg.revision >= 4) // rev 4 knows no execute requests: a read
     f->access = (uint8_t)((req->access & ~IMS_ACC_X) | IMS_ACC_R);
   if (req->type == IMS_TRANSLATION_REQUEST) {
     f->access |= IMS_ACC_QUERY | IMS_ACC_R | IMS_ACC_W;
