@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Page requests, when the driver has read them from a unit's queue: collected by group, handled when the last of a group
-// is there, answered once a group (PCIe PRI; facts 2.9 and 4.1 T6).
+// is there, answered once a group (PCIe PRI; Linux 7.x, io-pgfault.c, intel/prq.c).
 #include "uapi/kernel_internal.h"
 #include <stdlib.h>
 

@@ -157,7 +157,7 @@ uint64_t ims_device_pasid_dir(const struct ims_device *d);
 
 int ims_process_new(struct ims_kernel *k, struct ims_process **out);
 
-// Exit: SVA bindings are cut off as facts on mm exit say (entry cleared, FPD left set, no drain), files are closed, pages
+// Exit: SVA bindings are cut off as Linux does on exit of an mm (entry cleared, FPD left set, no drain), files are closed, pages
 // given back. The object stays until the last SVA binding is released; do not use it for anything else.
 void ims_process_exit(struct ims_process *p);
 
@@ -170,8 +170,8 @@ enum {
 };
 // Anonymous memory. va 0 without FIXED: the kernel chooses. -EINVAL, -ENOMEM, -EEXIST.
 int ims_mmap(struct ims_process *p, uint64_t va, uint64_t size, unsigned prot, unsigned flags, uint64_t *out);
-// Pages that are pinned stay allocated until they are unpinned. Devices bound to the process are told (section 2 of the
-// facts: P_IOTLB and device TLB). -EINVAL; holes are no error.
+// Pages that are pinned stay allocated until they are unpinned. Devices bound to the process are told (P_IOTLB and
+// device TLB). -EINVAL; holes are no error.
 int ims_munmap(struct ims_process *p, uint64_t va, uint64_t size);
 int ims_mprotect(struct ims_process *p, uint64_t va, uint64_t size, unsigned prot); // -ENOMEM: a hole
 

@@ -176,7 +176,7 @@ void ims_detach(struct attachment *a, bool gone);
 // mm exit cut the entry off while the attachment stays until it is unbound.
 void ims_attachment_cut(struct attachment *a);
 
-// A change of what the domain maps in [first, last]: invalidates all its caches (facts 4.1 I).
+// A change of what the domain maps in [first, last]: invalidates all its caches.
 int ims_hdomain_flush(struct hdomain *d, uint64_t first, uint64_t last, bool leaf);
 // What became present there; costs something only with caching mode or write buffers.
 int ims_hdomain_flush_new(struct hdomain *d, uint64_t first, uint64_t last);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Shared virtual addressing: a process's own page table as the first stage of a device's PASID. Linux' iommu-sva.c and
-// intel/svm.c (7.x); facts 2, steps 1 to 10.
+// intel/svm.c (7.x).
 #include "uapi/kernel_internal.h"
 #include <stdlib.h>
 

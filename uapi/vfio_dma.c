@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// MAP_DMA and UNMAP_DMA: user memory pinned and mapped in the second stage. Linux 5.10, vfio_iommu_type1.c; facts 1.2b.
+// MAP_DMA and UNMAP_DMA: user memory pinned and mapped in the second stage. Linux 5.10, vfio_iommu_type1.c.
 #include "uapi/kernel_internal.h"
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Page requests of devices whose first stage is a guest's: the VMM reads them as struct iommu_fault and answers a group
-// by its last request (facts 1.4). PASIDs are the host's, as at bind.
+// by its last request. PASIDs are the host's, as at bind.
 #include "uapi/kernel_internal.h"
 #include <stdlib.h>
 

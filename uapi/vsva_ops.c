@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Guest PASIDs on one device: bind, unbind, invalidate, with the checks of the VT-d driver in its order (Linux 5.10,
-// intel/svm.c, intel/pasid.c, intel/iommu.c; facts 1.4). Beneath, a nested domain for each (second stage, host PASID).
+// intel/svm.c, intel/pasid.c, intel/iommu.c). Beneath, a nested domain for each (second stage, host PASID).
 #include "uapi/kernel_internal.h"
 #include <stdlib.h>
 

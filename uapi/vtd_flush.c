@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Invalidation of a range of a domain: a descriptor for each cache tag, in link order, a wait at the end (facts 4.1 I;
+// Invalidation of a range of a domain: a descriptor for each cache tag, in link order, a wait at the end (Linux 7.x, intel/cache.c;
 // VT-d rev 4.1, 6.5.3.3).
 #include "uapi/vtd_internal.h"
 

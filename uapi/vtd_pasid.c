@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scalable mode: context entries with a PASID directory for each device, PASID entries written and torn down.
-// VT-d rev 4.1, 9.3 to 9.6; the order of steps is B and T of section 4.1 of the uAPI facts.
+// VT-d rev 4.1, 9.3 to 9.6; the order of steps is that of Linux 7.x, intel/pasid.c and intel/nested.c:
+// bind (cleared, filled, P last, then what caching mode or the write buffer demand) and tear-down (P cleared, PASID cache,
+// IOTLB, device TLB, entry cleared, page requests drained).
 #include "pasid/vtd.h"
 #include "uapi/vtd_internal.h"
 
@@ -87,7 +89,7 @@ void ims_vtdd_device_changed(struct ims_device *dev) {
   settle(dev);
   if (!dev->unit->vtd.scalable || ims_vtdd_context_table(dev, &entry))
     return;
-  // No PASID entry is present: the context entry and the device are all that can hold anything (facts 5.4).
+  // No PASID entry is present: the context entry and the device are all that can hold anything (6.5.3.3).
   ims_store(dev->k, dev->unit, dev->cfg.source, "context entry", entry, context_word(dev));
   struct vtd_desc d[] = {ims_desc_context(VTD_CTX_DEVICE, 0, dev->cfg.source),
                          ims_desc_device_tlb(dev, 0, VTD_PAGE_BITS)};

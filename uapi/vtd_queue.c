@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The invalidation queue from software's side: descriptors (VT-d rev 4.1, 6.5.2), submission, completion by a status
-// word in memory, errors of the queue (6.5.2.10). The encodings are those of section 5.2 of the VT-d facts.
+// word in memory, errors of the queue (6.5.2.10). The encodings are those of 6.5.2.1 to 6.5.2.11.
 #include "uapi/vtd_internal.h"
 
 enum { STATUS_IN_USE = 1, STATUS_DONE = 2, STATUS_ABORT = 3 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The VT-d driver: which stores, register writes and descriptors, in which order (facts 4.1: B, I, T; vtd.md 1.3, 5.4),
+// The VT-d driver: which stores, register writes and descriptors, in which order (bind, invalidate, tear-down; global commands),
 // and what it does when the unit does not play along.
 #include "tests/uapi/machine.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// linux/iommu.h: what the core and the VT-d driver refuse, in their order (facts 1.4), in both layouts. v1 is used for
+// linux/iommu.h: what the core and the VT-d driver refuse, in their order, in both layouts. v1 is used for
 // invalidations, since it alone reports their result.
 #include "tests/uapi/machine.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Binary layouts against the offsets of the facts (sections 1.1, 1.2, 1.2b, 1.4), written down here a second time.
+// Binary layouts against the offsets that the headers and postings give, written down here a second time.
 #include "uapi/layout.h"
 #include <cstring>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// SVA: a process bound to devices (facts 2), page requests served from its mappings, unmap notifications, exit.
+// SVA: a process bound to devices, page requests served from its mappings, unmap notifications, exit.
 #include "tests/uapi/machine.h"
 
 namespace uapi_test {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The plain VFIO calls: files, groups, containers, GET_INFO, MAP_DMA, UNMAP_DMA, with every errno of facts 1.2b.
+// The plain VFIO calls: files, groups, containers, GET_INFO, MAP_DMA, UNMAP_DMA, with every errno.
 #include "tests/uapi/machine.h"
 
 namespace uapi_test {

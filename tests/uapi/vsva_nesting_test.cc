@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// v2 to v7: PASID_REQUEST with a range, NESTING_OP, one group a container; every errno of facts 1.2.
+// v2 to v7: PASID_REQUEST with a range, NESTING_OP, one group a container; every errno.
 #include "tests/uapi/machine.h"
 
 namespace uapi_test {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The first posting: PASID_REQUEST, BIND and CACHE_INVALIDATE of their own, every errno of facts 1.1 in the order of the
+// The first posting: PASID_REQUEST, BIND and CACHE_INVALIDATE of their own, every errno in the order of the
 // checks.
 #include "tests/uapi/machine.h"
 
