@@ -128,8 +128,8 @@ TEST(Ats, RidPasid) {
   EXPECT_EQ(R | W, rw(res));
 }
 
-// A lost right of D in the second stage: W is not granted when D may not be set.
-TEST(Ats, SupervisorPageTableUpdateNotPermitted) {
+// The accessed bit of a guest's table that the second stage lets nobody write: no translation, and no record.
+TEST(Ats, GuestTableThatMayNotBeMarked) {
   ScalableWorld w;
   w.clear(w.host.at(w.guest.root), IMS_SS_W);
   ims_result res = w.request(query(3));
