@@ -146,7 +146,7 @@ int cmd_run(int argc, char **argv) {
   o.add()("config", text("FILE"), "JSON configuration that goes over what the trace says of its IOMMUs")(
       "set", po::value<std::vector<std::string>>()->value_name("KEY=VALUE"),
       "one key of it; may be repeated")("timing", text("none|lt|at")->default_value("none"), "how time is modelled")(
-      "seed", text("N")->default_value("0"), "of everything random; written down with the results")(
+      "seed", text("N")->default_value("0"), "noted in stats.json; nothing in an untimed run is random")(
       "output,o", text("DIR"), "writes stats.json, stats.txt, config.json and log.txt there")(
       "explain", text("LINE")->implicit_value("0"), "tells translations step by step: all, or those of one line")(
       "verbose,v", "every register write and every piece of a DMA")("quiet,q", "failed expectations and nothing else");
@@ -209,7 +209,7 @@ int cmd_run(int argc, char **argv) {
   if (!folder.empty()) {
     std::vector<Statistic> stats = collect_statistics(player);
     write_configurations(folder, player);
-    write_file(folder + "/stats.json", statistics_json(stats));
+    write_file(folder + "/stats.json", statistics_json(stats, seed));
     write_file(folder + "/stats.txt", statistics_text(stats));
     write_file(folder + "/log.txt", log_text.str());
   }

@@ -167,9 +167,9 @@ bool register_by_name(std::string_view name, RegisterName *out) {
     return true;
   }
   for (int r = 0; r < IMS_VTD_REG_COUNT; r++)
-    if (name == ims_vtd_reg_info[r].name) {
+    if (name == ims_vtd_regs[r].name) {
       out->reg = number ? -1 : r;
-      out->offset += ims_vtd_reg_info[r].offset;
+      out->offset += ims_vtd_regs[r].offset;
       return true;
     }
   return false;
@@ -177,7 +177,7 @@ bool register_by_name(std::string_view name, RegisterName *out) {
 
 std::vector<std::string> register_names() {
   std::vector<std::string> names;
-  for (const auto &r : ims_vtd_reg_info)
+  for (const auto &r : ims_vtd_regs)
     names.push_back(r.name);
   names.push_back("FRCD0");
   return names;

@@ -26,7 +26,7 @@ std::vector<std::string> fault_names();
 bool vfio_constant(std::string_view name, uint64_t *value);
 std::vector<std::string> vfio_constants();
 
-// A VT-d register: NAME, FRCDn, either with +OFFSET, or a plain offset. `reg`: index into ims_vtd_reg_info, or -1 (fault
+// A VT-d register: NAME, FRCDn, either with +OFFSET, or a plain offset. `reg`: index into ims_vtd_regs, or -1 (fault
 // recording registers, plain offsets). `frcd`: number of the fault recording register, or -1; offset is then from its start.
 struct RegisterName {
   int reg = -1, frcd = -1;

@@ -572,11 +572,11 @@ private:
     if (!register_by_name(reg, &r) || r.reg < 0)
       return nullptr;
     for (unsigned i = 0; i < ims_vtd_field_count; i++) {
-      if (ims_vtd_field_info[i].reg != r.reg)
+      if (ims_vtd_fields[i].reg != r.reg)
         continue;
-      if (name == ims_vtd_field_info[i].name)
-        return &ims_vtd_field_info[i];
-      names->push_back(ims_vtd_field_info[i].name);
+      if (name == ims_vtd_fields[i].name)
+        return &ims_vtd_fields[i];
+      names->push_back(ims_vtd_fields[i].name);
     }
     return nullptr;
   }

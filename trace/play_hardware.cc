@@ -14,7 +14,7 @@ uint32_t PlayerImpl::register_offset(Unit &u, const Value &v, unsigned *bytes, i
   register_by_name(v.text, &name);
   uint64_t cap = ims_vtd_peek(u.iommu, IMS_VTD_CAP);
   *reg = name.reg;
-  *bytes = name.reg >= 0 ? ims_vtd_reg_info[name.reg].bytes : name.frcd >= 0 ? 8 : 4;
+  *bytes = name.reg >= 0 ? ims_vtd_regs[name.reg].bytes : name.frcd >= 0 && name.offset % 8 == 0 ? 8 : 4;
   if (name.frcd < 0)
     return name.offset;
   if (static_cast<unsigned>(name.frcd) > (cap >> 40 & 255))
@@ -26,8 +26,8 @@ static uint64_t field_mask(const struct ims_vtd_field_info &f) { return ~0ull >>
 
 static const struct ims_vtd_field_info *field_of(int reg, const std::string &name) {
   for (unsigned i = 0; reg >= 0 && i < ims_vtd_field_count; i++)
-    if (ims_vtd_field_info[i].reg == reg && name == ims_vtd_field_info[i].name)
-      return &ims_vtd_field_info[i];
+    if (ims_vtd_fields[i].reg == reg && name == ims_vtd_fields[i].name)
+      return &ims_vtd_fields[i];
   return nullptr;
 }
 
@@ -39,7 +39,7 @@ static bool is_address(const struct ims_vtd_field_info &f) {
 static std::string fields_text(int reg, uint64_t value) {
   std::string words;
   for (unsigned i = 0; reg >= 0 && i < ims_vtd_field_count; i++) {
-    const struct ims_vtd_field_info &f = ims_vtd_field_info[i];
+    const struct ims_vtd_field_info &f = ims_vtd_fields[i];
     uint64_t v = value >> f.low & field_mask(f);
     if (f.reg == reg && v)
       words += (words.empty() ? "" : ", ") + std::string(f.name) +
@@ -82,7 +82,7 @@ void PlayerImpl::mmio_read_event() {
   uint64_t value = ims_iommu_read(u.iommu, offset, bytes);
   put_number("value", value, true);
   for (unsigned i = 0; reg >= 0 && i < ims_vtd_field_count; i++) {
-    const struct ims_vtd_field_info &f = ims_vtd_field_info[i];
+    const struct ims_vtd_field_info &f = ims_vtd_fields[i];
     if (f.reg == reg)
       put_number(f.name, value >> f.low & field_mask(f), f.high - f.low > 8);
   }

@@ -371,21 +371,25 @@ void Report::summary(const Player &player) {
     row(any ? "" : "faults", std::to_string(n) + " x " + format("0x%x ", code) + fault_text(code));
     any = true;
   }
-  out_ << "\n  cache                      hits   misses    fills  evicted  invalidated\n";
+  bool head = true;
+  auto cache_row = [&](const std::string &name, uint64_t hits, uint64_t misses, uint64_t fills, uint64_t evictions,
+                       uint64_t invalidated) {
+    if (head)
+      out_ << "\n  cache                      hits   misses    fills  evicted  invalidated\n";
+    head = false;
+    out_ << format("  %-20s %10" PRIu64 " %8" PRIu64 " %8" PRIu64 " %8" PRIu64 " %12" PRIu64 "\n", name.c_str(), hits,
+                   misses, fills, evictions, invalidated);
+  };
   for (const UnitView &u : player.units())
     for (unsigned i = 0; i < IMS_CACHE_COUNT; i++) {
       const ims_cache_counters &n = u.unit->cache[i].count;
       if (n.hits || n.misses || n.fills)
-        out_ << format("  %-20s %10" PRIu64 " %8" PRIu64 " %8" PRIu64 " %8" PRIu64 " %12" PRIu64 "\n",
-                       (u.name + " " + cache_short_name(i)).c_str(), n.hits, n.misses, n.fills, n.evictions,
-                       n.invalidated);
+        cache_row(u.name + " " + cache_short_name(i), n.hits, n.misses, n.fills, n.evictions, n.invalidated);
     }
   for (const DeviceView &d : player.devices()) {
     const ims_endpoint_counters &n = d.endpoint->count;
     if (n.atc_hits || n.atc_misses)
-      out_ << format("  %-20s %10" PRIu64 " %8" PRIu64 " %8" PRIu64 " %8" PRIu64 " %12" PRIu64 "\n",
-                     (d.name + " ATC").c_str(), n.atc_hits, n.atc_misses, n.atc_fills, d.endpoint->atc.count.evictions,
-                     n.invalidated);
+      cache_row(d.name + " ATC", n.atc_hits, n.atc_misses, n.atc_fills, d.endpoint->atc.count.evictions, n.invalidated);
   }
   out_ << "\n";
   uint64_t held = c.expectations - c.failed;

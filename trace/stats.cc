@@ -141,8 +141,8 @@ std::string statistics_text(const std::vector<Statistic> &all) {
 }
 
 // Keys are words of the trace and of the table: nothing in them needs an escape.
-std::string statistics_json(const std::vector<Statistic> &all) {
-  std::string out = "{\n  \"format\": \"iommusim-statistics 1\"";
+std::string statistics_json(const std::vector<Statistic> &all, uint64_t seed) {
+  std::string out = "{\n  \"format\": \"iommusim-statistics 1\",\n  \"seed\": " + std::to_string(seed);
   for (const Statistic &s : all)
     out += ",\n  \"" + s.key() + "\": " + s.value();
   return out + "\n}\n";

@@ -76,9 +76,9 @@ struct Statistic {
 // All of a run, in the order of the table, objects in the order of the trace.
 std::vector<Statistic> collect_statistics(const Player &player);
 
-// A line each: key, value, unit, sentence; and as JSON, one key a line.
+// A line each: key, value, unit, sentence; and as JSON, one key a line, with the seed of the run.
 std::string statistics_text(const std::vector<Statistic> &all);
-std::string statistics_json(const std::vector<Statistic> &all);
+std::string statistics_json(const std::vector<Statistic> &all, uint64_t seed);
 
 // Short names of caches: "IOTLB", "S1_L2".
 const char *cache_short_name(unsigned cache);
