@@ -51,6 +51,7 @@ struct ims_result {
   uint8_t record_words;
   uint16_t fault;             // the architecture's code; 0 = none
   uint64_t record[4];         // as the hardware would lay it into its log
+  uint32_t pasid;             // by which the request was judged: its own, or the one that its source has without
   uint32_t refs;              // reads made for it, configuration structures included
   struct ims_walk_fault walk; // cause != IMS_WALK_OK: where in the tables
 };

@@ -29,7 +29,7 @@ std::string_view trimmed(std::string_view text) {
 uint64_t largest(const std::string &name) {
   if (name == haw_name)
     return find_knob("vtd.haw", "").high;
-  for (const auto &info : ims_vtd_reg_info)
+  for (const auto &info : ims_vtd_regs)
     if (name == info.name)
       return info.bytes == 8 ? ~0ull : 0xffffffffull;
   return 0;
@@ -165,7 +165,7 @@ RegisterFile parse_registers(const std::string &text, const std::string &path) {
     uint64_t most = largest(name);
     if (!most) {
       std::vector<std::string> names = {haw_name};
-      for (const auto &info : ims_vtd_reg_info)
+      for (const auto &info : ims_vtd_regs)
         names.push_back(info.name);
       fail("%s:%u: unknown register %s; the nearest is `%s`", p, number, quoted(name).c_str(),
            nearest(name, names).c_str());

@@ -36,11 +36,11 @@ static uint64_t bits(uint64_t w, unsigned high, unsigned low) { return w >> low 
 static void mmio(struct text *t, const struct ims_note *n) {
   unsigned reg = 0;
   say(t, "write %s (0x%llx) = 0x%llx", n->what, (ull)n->addr, (ull)n->word[0]);
-  while (reg < IMS_VTD_REG_COUNT && ims_vtd_reg_info[reg].offset != n->addr)
+  while (reg < IMS_VTD_REG_COUNT && ims_vtd_regs[reg].offset != n->addr)
     reg++;
   bool any = false;
   for (unsigned i = 0; i < ims_vtd_field_count; i++) {
-    const struct ims_vtd_field_info *f = &ims_vtd_field_info[i];
+    const struct ims_vtd_field_info *f = &ims_vtd_fields[i];
     uint64_t v = bits(n->word[0], f->high, f->low);
     if (f->reg != reg || !v || n->bytes * 8u <= f->high)
       continue;

@@ -6,9 +6,9 @@
 #include "uapi/kernel_internal.h"
 
 // Registers. `name` is a row of iommu/vtd/regs.h without its prefix.
-#define VTD_READ(u, name) ims_vtdd_read(u, IMS_VTD_OFF_##name, ims_vtd_reg_info[IMS_VTD_##name].bytes)
+#define VTD_READ(u, name) ims_vtdd_read(u, IMS_VTD_OFF_##name, ims_vtd_regs[IMS_VTD_##name].bytes)
 #define VTD_WRITE(u, name, value)                                                                                      \
-  ims_vtdd_write(u, #name, IMS_VTD_OFF_##name, ims_vtd_reg_info[IMS_VTD_##name].bytes, value)
+  ims_vtdd_write(u, #name, IMS_VTD_OFF_##name, ims_vtd_regs[IMS_VTD_##name].bytes, value)
 uint64_t ims_vtdd_read(struct host_unit *u, uint32_t offset, unsigned bytes);
 void ims_vtdd_write(struct host_unit *u, const char *name, uint32_t offset, unsigned bytes, uint64_t value);
 // Sets the bits of GCMD (levels stay as they are) and waits until GSTS says so. -EIO: it did not.

@@ -3,7 +3,7 @@
 // VT-d rev 4.1, chapter 11.
 #include "iommu/vtd/vtd_internal.h"
 
-const struct ims_vtd_reg_info ims_vtd_reg_info[IMS_VTD_REG_COUNT] = {
+const struct ims_vtd_reg_info ims_vtd_regs[IMS_VTD_REG_COUNT] = {
 #define IMS_X(name_, offset_, bytes_, reset_, section_, sentence_)                                                     \
   {.name = #name_,                                                                                                     \
    .section = (section_),                                                                                              \
@@ -15,7 +15,7 @@ const struct ims_vtd_reg_info ims_vtd_reg_info[IMS_VTD_REG_COUNT] = {
 #undef IMS_X
 };
 
-const struct ims_vtd_field_info ims_vtd_field_info[] = {
+const struct ims_vtd_field_info ims_vtd_fields[] = {
 #define IMS_F(reg_, field_, high_, low_, access_, sentence_)                                                           \
   {.name = #field_,                                                                                                    \
    .sentence = (sentence_),                                                                                            \
@@ -26,7 +26,7 @@ const struct ims_vtd_field_info ims_vtd_field_info[] = {
     IMS_VTD_FIELDS(IMS_F)
 #undef IMS_F
 };
-const unsigned ims_vtd_field_count = sizeof ims_vtd_field_info / sizeof ims_vtd_field_info[0];
+const unsigned ims_vtd_field_count = sizeof ims_vtd_fields / sizeof ims_vtd_fields[0];
 
 enum { FRCD_BYTES = 16 };
 
@@ -200,7 +200,7 @@ void vtd_mmio_write(struct ims_iommu *u, uint32_t offset, unsigned size, uint64_
       vtd_mmio_write(u, offset + 4, 4, value >> 32);
     return;
   }
-  const struct ims_vtd_reg_info *info = &ims_vtd_reg_info[at - 1];
+  const struct ims_vtd_reg_info *info = &ims_vtd_regs[at - 1];
   if (info->bytes == 8 && size == 8) {
     write_lanes(v, at - 1, ~0ull, value);
   } else if (info->bytes == 8) {
@@ -222,7 +222,7 @@ uint64_t vtd_mmio_read(struct ims_iommu *u, uint32_t offset, unsigned size) {
   } else if (offset < 0x1000 && v->reg_at[offset / 4]) {
     unsigned r = v->reg_at[offset / 4] - 1u;
     value = v->reg[r] & ~v->mask[r].wo;
-    if (ims_vtd_reg_info[r].bytes == 4)
+    if (ims_vtd_regs[r].bytes == 4)
       return size == 4 ? value : value | vtd_mmio_read(u, offset + 4, 4) << 32;
   } else if (size == 8 && offset + 4 < 0x1000) {
     return vtd_mmio_read(u, offset + 4, 4) << 32;

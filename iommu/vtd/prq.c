@@ -77,7 +77,7 @@ bool vtd_page_request(struct ims_iommu *u, const struct ims_page_request *r) {
     entry[3] = r->private_data[1];
   }
   if (!full) {
-    forget_page(v, r, (uint32_t)res.record[0]);
+    forget_page(v, r, res.pasid);
     full = ims_mem_write(v->base.mem, IMS_VTD_GET(v->reg[IMS_VTD_PQA], PQA_PQA) * 4096 + tail, entry, sizeof entry) !=
            IMS_ERR_OK;
   }

@@ -186,8 +186,8 @@ struct ims_vtd_field_info {
   const char *name, *sentence;
   uint8_t reg, high, low, access;
 };
-extern const struct ims_vtd_reg_info ims_vtd_reg_info[IMS_VTD_REG_COUNT];
-extern const struct ims_vtd_field_info ims_vtd_field_info[];
+extern const struct ims_vtd_reg_info ims_vtd_regs[IMS_VTD_REG_COUNT];
+extern const struct ims_vtd_field_info ims_vtd_fields[];
 extern const unsigned ims_vtd_field_count;
 
 #ifdef __cplusplus

@@ -110,7 +110,7 @@ static bool present(const struct vtd *v, unsigned r) {
 
 static void build_registers(struct vtd *v) {
   for (unsigned r = 0; r < IMS_VTD_REG_COUNT; r++) {
-    const struct ims_vtd_reg_info *info = &ims_vtd_reg_info[r];
+    const struct ims_vtd_reg_info *info = &ims_vtd_regs[r];
     if (!present(v, r))
       continue;
     v->reg[r] = info->reset;
@@ -118,7 +118,7 @@ static void build_registers(struct vtd *v) {
       v->reg_at[(info->offset + b) / 4] = (uint8_t)(r + 1);
   }
   for (unsigned i = 0; i < ims_vtd_field_count; i++) {
-    const struct ims_vtd_field_info *f = &ims_vtd_field_info[i];
+    const struct ims_vtd_field_info *f = &ims_vtd_fields[i];
     uint64_t bits = (~0ull >> (63 - f->high)) & (~0ull << f->low);
     struct vtd_reg_masks *m = &v->mask[f->reg];
     switch ((enum ims_vtd_access)f->access) {
@@ -229,9 +229,9 @@ int ims_vtd_new(struct ims_iommu **out, const struct ims_vtd_config *config, str
 int ims_vtd_restore(struct ims_iommu *u, const char *name, uint64_t value) {
   struct vtd *v = vtd_of(u);
   for (unsigned r = 0; r < IMS_VTD_REG_COUNT; r++) {
-    if (strcmp(name, ims_vtd_reg_info[r].name) || r == IMS_VTD_CAP || r == IMS_VTD_ECAP)
+    if (strcmp(name, ims_vtd_regs[r].name) || r == IMS_VTD_CAP || r == IMS_VTD_ECAP)
       continue;
-    if (ims_vtd_reg_info[r].bytes == 4 && value >> 32)
+    if (ims_vtd_regs[r].bytes == 4 && value >> 32)
       return IMS_ERR_RANGE;
     v->reg[r] = value;
     return IMS_ERR_OK;

@@ -224,7 +224,7 @@ IMS_INLINE enum ims_step_kind advance(struct vtd *v, const struct ims_request *r
         return identity(req, res, IMS_STATUS_OK, IMS_PERM_W, 20);
       }
       if (req->type == IMS_UNTRANSLATED) {
-        if (req->access & IMS_ACC_R)
+        if (!(req->access & IMS_ACC_W) || (req->access & IMS_ACC_R))
           return refuse(req, res, f->fpd, IMS_VTD_FR_IRT_9);
         return identity(req, res, IMS_STATUS_BYPASS, IMS_PERM_W, 20); // an interrupt message
       }
@@ -305,10 +305,9 @@ IMS_INLINE enum ims_step_kind advance(struct vtd *v, const struct ims_request *r
         f->access &= (uint8_t) ~(IMS_ACC_PRIV | IMS_ACC_X);
         f->access |= f->context->rid_priv ? IMS_ACC_PRIV : 0;
       }
-      if (req->type == IMS_PAGE_REQUEST) {
-        res->record[0] = f->pasid; // no record; prq.c wants to know whose page it is
+      res->pasid = f->pasid;
+      if (req->type == IMS_PAGE_REQUEST)
         return identity(req, res, IMS_STATUS_OK, 0, 12);
-      }
 
       // 7. The PASID entry, by way of the directory.
       PROBE_STRUCT(5, IMS_STRUCT_PASID_ENTRY, IMS_CACHE_PASID, PASID_KEY, f->stages, f->stages_room);
@@ -401,7 +400,6 @@ IMS_INLINE enum ims_step_kind advance(struct vtd *v, const struct ims_request *r
     w->id2 = IMS_TAG_ID(f->stages->did, 0, IMS_TAG_S2);
     w->deny_base = VTD_INT_BASE;
     w->deny_size = VTD_INT_SIZE;
-    w->st2.dirty = false; // a first stage alone never sets it, yet its fills look at it
     ims_walk_begin(w);
     f->state = 10;
     __attribute__((fallthrough));

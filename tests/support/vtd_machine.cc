@@ -115,8 +115,8 @@ void Machine::write(uint32_t offset, unsigned size, uint64_t value) {
   collect();
 }
 
-uint64_t Machine::get(ims_vtd_reg r) { return read(ims_vtd_reg_info[r].offset, ims_vtd_reg_info[r].bytes); }
-void Machine::put(ims_vtd_reg r, uint64_t v) { write(ims_vtd_reg_info[r].offset, ims_vtd_reg_info[r].bytes, v); }
+uint64_t Machine::get(ims_vtd_reg r) { return read(ims_vtd_regs[r].offset, ims_vtd_regs[r].bytes); }
+void Machine::put(ims_vtd_reg r, uint64_t v) { write(ims_vtd_regs[r].offset, ims_vtd_regs[r].bytes, v); }
 
 void Machine::collect() {
   Half &a = half_[0], &b = half_[1];

@@ -413,7 +413,7 @@ TEST(Invalidation, FillsOfAWalkInFlightAreDropped) {
   ims_iommu *u = w.unit(1);
   w.compare_memory = false;
   bool sent = false;
-  uint32_t iqt = ims_vtd_reg_info[IMS_VTD_IQT].offset;
+  uint32_t iqt = ims_vtd_regs[IMS_VTD_IQT].offset;
   ims_request r = dma(kSource, 1, kVa, IMS_ACC_R);
   uint64_t leaf = w.first.at(kVa);
   w.place(inv::iotlb(kGlobal));
@@ -550,7 +550,7 @@ TEST(RegisterInvalidation, CommandsStartWhenTheHighHalfIsWritten) {
   RegisterWorld w;
   w.look();
   w.point(w.second.at(kVa), kNewPage);
-  uint32_t iotlb = ims_vtd_reg_info[IMS_VTD_IOTLB].offset;
+  uint32_t iotlb = ims_vtd_regs[IMS_VTD_IOTLB].offset;
   w.write(iotlb, 4, 0xffffffff);
   EXPECT_EQ(vtd::kPage, w.look());
   w.write(iotlb + 4, 4, 1u << 31 | 2u << 28 | 2); // domain 2

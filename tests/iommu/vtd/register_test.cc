@@ -17,8 +17,8 @@ uint64_t mask_of(const struct ims_vtd_field_info &f) {
 uint64_t mask_of(unsigned reg, unsigned access) {
   uint64_t m = 0;
   for (unsigned i = 0; i < ims_vtd_field_count; i++)
-    if (ims_vtd_field_info[i].reg == reg && ims_vtd_field_info[i].access == access)
-      m |= mask_of(ims_vtd_field_info[i]);
+    if (ims_vtd_fields[i].reg == reg && ims_vtd_fields[i].access == access)
+      m |= mask_of(ims_vtd_fields[i]);
   return m;
 }
 
@@ -32,21 +32,21 @@ TEST(RegisterTable, FieldsFitAndDoNotOverlap) {
   for (unsigned r = 0; r < IMS_VTD_REG_COUNT; r++) {
     uint64_t seen = 0;
     for (unsigned i = 0; i < ims_vtd_field_count; i++) {
-      const auto &f = ims_vtd_field_info[i];
+      const auto &f = ims_vtd_fields[i];
       if (f.reg != r)
         continue;
       EXPECT_LE(f.low, f.high) << f.name;
-      EXPECT_LT(f.high, ims_vtd_reg_info[r].bytes * 8) << ims_vtd_reg_info[r].name << "." << f.name;
-      EXPECT_FALSE(seen & mask_of(f)) << ims_vtd_reg_info[r].name << "." << f.name;
+      EXPECT_LT(f.high, ims_vtd_regs[r].bytes * 8) << ims_vtd_regs[r].name << "." << f.name;
+      EXPECT_FALSE(seen & mask_of(f)) << ims_vtd_regs[r].name << "." << f.name;
       seen |= mask_of(f);
     }
-    EXPECT_FALSE(ims_vtd_reg_info[r].reset & ~seen) << ims_vtd_reg_info[r].name << " resets bits without a field";
+    EXPECT_FALSE(ims_vtd_regs[r].reset & ~seen) << ims_vtd_regs[r].name << " resets bits without a field";
   }
 }
 
 TEST(RegisterTable, RegistersDoNotOverlapAndAreAligned) {
   std::set<uint32_t> used;
-  for (const auto &r : ims_vtd_reg_info) {
+  for (const auto &r : ims_vtd_regs) {
     EXPECT_TRUE(r.bytes == 4 || r.bytes == 8) << r.name;
     EXPECT_EQ(0u, r.offset % r.bytes) << r.name;
     for (uint32_t b = 0; b < r.bytes; b += 4)
@@ -57,8 +57,8 @@ TEST(RegisterTable, RegistersDoNotOverlapAndAreAligned) {
   for (uint32_t b = 0; b < 64 * 16; b += 4)
     EXPECT_FALSE(used.count(fro + b)) << "room for the fault recording registers";
   uint32_t iro = static_cast<uint32_t>(ims_vtd_ecap(&c) >> 8 & 0x3ff) * 16;
-  EXPECT_EQ(iro, ims_vtd_reg_info[IMS_VTD_IVA].offset);
-  EXPECT_EQ(iro + 8, ims_vtd_reg_info[IMS_VTD_IOTLB].offset);
+  EXPECT_EQ(iro, ims_vtd_regs[IMS_VTD_IVA].offset);
+  EXPECT_EQ(iro + 8, ims_vtd_regs[IMS_VTD_IOTLB].offset);
 }
 
 // The offsets and positions of the manual, for the fields that drivers rely on.
@@ -77,8 +77,8 @@ TEST(RegisterTable, WhereDriversExpectThem) {
       {IMS_VTD_PEDATA, 0xe4, 4},   {IMS_VTD_PEADDR, 0xe8, 4},  {IMS_VTD_PEUADDR, 0xec, 4},
   };
   for (const auto &k : regs) {
-    EXPECT_EQ(k.offset, ims_vtd_reg_info[k.reg].offset) << ims_vtd_reg_info[k.reg].name;
-    EXPECT_EQ(k.bytes, ims_vtd_reg_info[k.reg].bytes) << ims_vtd_reg_info[k.reg].name;
+    EXPECT_EQ(k.offset, ims_vtd_regs[k.reg].offset) << ims_vtd_regs[k.reg].name;
+    EXPECT_EQ(k.bytes, ims_vtd_regs[k.reg].bytes) << ims_vtd_regs[k.reg].name;
   }
 }
 
@@ -87,12 +87,12 @@ TEST(Register, AccessClasses) {
   // Registers whose write sets something off are tested by name.
   const std::set<unsigned> acts = {IMS_VTD_GCMD, IMS_VTD_CCMD, IMS_VTD_IOTLB, IMS_VTD_VCMD, IMS_VTD_PMEN, IMS_VTD_IQT};
   for (unsigned r = 0; r < IMS_VTD_REG_COUNT; r++) {
-    SCOPED_TRACE(ims_vtd_reg_info[r].name);
+    SCOPED_TRACE(ims_vtd_regs[r].name);
     ims_vtd_reg reg = static_cast<ims_vtd_reg>(r);
     Machine m(everything());
     uint64_t before = m.get(reg);
     if (r != IMS_VTD_CAP && r != IMS_VTD_ECAP && r != IMS_VTD_VCCAP) {
-      EXPECT_EQ(ims_vtd_reg_info[r].reset & ~mask_of(r, IMS_VTD_WO), before);
+      EXPECT_EQ(ims_vtd_regs[r].reset & ~mask_of(r, IMS_VTD_WO), before);
     }
     if (acts.count(r))
       continue;
@@ -102,8 +102,8 @@ TEST(Register, AccessClasses) {
       EXPECT_EQ((before & ~rw) | (v & rw), m.get(reg)) << std::hex << v;
     }
     // By halves.
-    if (ims_vtd_reg_info[r].bytes == 8) {
-      uint32_t at = ims_vtd_reg_info[r].offset;
+    if (ims_vtd_regs[r].bytes == 8) {
+      uint32_t at = ims_vtd_regs[r].offset;
       m.put(reg, 0);
       m.write(at + 4, 4, 0xffffffff);
       EXPECT_EQ((before & ~rw) | (rw & 0xffffffff00000000), m.read(at, 8));
@@ -144,7 +144,7 @@ TEST(Register, OddAccessesReadZeroAndWriteNothing) {
 // Every offset of the page: reserved ones read 0 and swallow writes.
 TEST(Register, ReservedOffsets) {
   std::set<uint32_t> used;
-  for (const auto &r : ims_vtd_reg_info)
+  for (const auto &r : ims_vtd_regs)
     for (uint32_t b = 0; b < r.bytes; b += 4)
       used.insert(r.offset + b);
   Machine m(everything());
@@ -183,7 +183,7 @@ TEST(Register, AbsentOnesReadZero) {
     Machine m(c);
     ims_vtd_reg r = static_cast<ims_vtd_reg>(k.reg);
     m.put(r, ~uint64_t(0));
-    EXPECT_EQ(0u, m.get(r)) << ims_vtd_reg_info[r].name;
+    EXPECT_EQ(0u, m.get(r)) << ims_vtd_regs[r].name;
   }
 }
 
@@ -445,9 +445,9 @@ TEST(Restore, GoesOnWhereTheSnapshotWasTaken) {
   for (unsigned r = 0; r < IMS_VTD_REG_COUNT; r++) {
     ims_vtd_reg reg = static_cast<ims_vtd_reg>(r);
     if (r == IMS_VTD_CAP || r == IMS_VTD_ECAP)
-      EXPECT_EQ(IMS_ERR_NOENT, ims_vtd_restore(copy, ims_vtd_reg_info[r].name, 0));
+      EXPECT_EQ(IMS_ERR_NOENT, ims_vtd_restore(copy, ims_vtd_regs[r].name, 0));
     else
-      EXPECT_EQ(IMS_ERR_OK, ims_vtd_restore(copy, ims_vtd_reg_info[r].name, w.get(reg)));
+      EXPECT_EQ(IMS_ERR_OK, ims_vtd_restore(copy, ims_vtd_regs[r].name, w.get(reg)));
   }
   EXPECT_EQ(IMS_ERR_NOENT, ims_vtd_restore(copy, "NOSUCH", 0));
   EXPECT_EQ(IMS_ERR_RANGE, ims_vtd_restore(copy, "GSTS", bit(32)));
