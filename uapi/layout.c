@@ -83,16 +83,20 @@ enum { D1 = 1 << IMS_DIALECT_V1, D2 = 1 << IMS_DIALECT_V2, D3_7 = 0x7c, DALL = 0
       PART("", 0, head), PART("data.", 8, iommu_gpasid_bind_data_##layout)                                             \
     }                                                                                                                  \
   }
+// Layout A has no argsz: the whole structure is read, whatever its granularity. B is read as far as argsz goes.
+#define INV_BYTES_a(at, info) 8 + 48
+#define INV_BYTES_b(at, info) 8 + (at) + (info)
 #define INV0(variant, word, name, head, dialects, h, mask, value, layout, at, gran_at)                                 \
   {                                                                                                                    \
-    name, variant, word, IMS_FILE_CONTAINER, dialects, h, IMS_ARG_STRUCT, mask, value, 8 + (gran_at), 0, 8 + (at), {   \
+    name, variant, word, IMS_FILE_CONTAINER, dialects, h, IMS_ARG_STRUCT, mask, value, 8 + (gran_at), 0,               \
+        INV_BYTES_##layout(at, 0), {                                                                                   \
       PART("", 0, head), PART("data.", 8, iommu_cache_invalidate_info_##layout)                                        \
     }                                                                                                                  \
   }
 #define INVP(variant, word, name, head, dialects, h, mask, value, layout, at, gran_at)                                 \
   {                                                                                                                    \
     name, variant, word, IMS_FILE_CONTAINER, dialects, h, IMS_ARG_STRUCT, mask, value, 8 + (gran_at), 1,               \
-        8 + (at) + 16, {                                                                                               \
+        INV_BYTES_##layout(at, 16), {                                                                                  \
       PART("", 0, head), PART("data.", 8, iommu_cache_invalidate_info_##layout),                                       \
           PART("pasid_info.", 8 + (at), iommu_inv_pasid_info)                                                          \
     }                                                                                                                  \
@@ -100,7 +104,7 @@ enum { D1 = 1 << IMS_DIALECT_V1, D2 = 1 << IMS_DIALECT_V2, D3_7 = 0x7c, DALL = 0
 #define INVA(variant, word, name, head, dialects, h, mask, value, layout, at, gran_at)                                 \
   {                                                                                                                    \
     name, variant, word, IMS_FILE_CONTAINER, dialects, h, IMS_ARG_STRUCT, mask, value, 8 + (gran_at), 2,               \
-        8 + (at) + 40, {                                                                                               \
+        INV_BYTES_##layout(at, 40), {                                                                                  \
       PART("", 0, head), PART("data.", 8, iommu_cache_invalidate_info_##layout),                                       \
           PART("addr_info.", 8 + (at), iommu_inv_addr_info)                                                            \
     }                                                                                                                  \
