@@ -106,10 +106,10 @@ enum ims_step_kind ims_walk_step(struct ims_walk *w, struct ims_port *port);
 
 const char *ims_walk_cause_name(unsigned cause);
 
-// Rights of a finished two-stage translation for requests of this privilege, as IMS_PERM_R|W|X.
+// Rights of a finished translation for requests of this privilege, as IMS_PERM_R|W, and X where execution is judged.
 static inline unsigned ims_walk_rights(const struct ims_pgt *s1, const struct ims_pgt *s2, unsigned perm1,
                                        unsigned perm2, bool priv) {
-  unsigned rights = IMS_PERM_R | IMS_PERM_W | IMS_PERM_X;
+  unsigned rights = IMS_PERM_R | IMS_PERM_W | (s2->flags & IMS_PGT_EXEC ? (unsigned)IMS_PERM_X : 0u);
   if (s1->fmt) {
     unsigned access = priv ? (unsigned)IMS_ACC_PRIV : 0u;
     if (!priv && !(perm1 & IMS_PERM_U))

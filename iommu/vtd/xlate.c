@@ -214,7 +214,7 @@ IMS_INLINE enum ims_step_kind advance(struct vtd *v, const struct ims_request *r
     if (__builtin_expect(v->mode == VTD_OFF, 0)) {
       if (req->type == IMS_TRANSLATION_REQUEST || req->type == IMS_PAGE_REQUEST || is_protected(v, req->iova))
         return block(res);
-      return identity(req, res, IMS_STATUS_BYPASS, IMS_PERM_R | IMS_PERM_W | IMS_PERM_X, 12);
+      return identity(req, res, IMS_STATUS_BYPASS, IMS_PERM_R | IMS_PERM_W, 12);
     }
 
     // 2. The interrupt range on input (3.14): without PASID it is no DMA address.
@@ -288,7 +288,7 @@ IMS_INLINE enum ims_step_kind advance(struct vtd *v, const struct ims_request *r
           return refuse(req, res, f->fpd, f->scalable ? IMS_VTD_FR_SGN_8 : IMS_VTD_FR_LGN_4);
         if (is_protected(v, req->iova))
           return block(res);
-        return identity(req, res, IMS_STATUS_OK, IMS_PERM_R | IMS_PERM_W | IMS_PERM_X, 12);
+        return identity(req, res, IMS_STATUS_OK, IMS_PERM_R | IMS_PERM_W, 12);
       }
     }
 
@@ -363,7 +363,7 @@ IMS_INLINE enum ims_step_kind advance(struct vtd *v, const struct ims_request *r
       res->snoop = f->stages->snoop;
       if (is_protected(v, req->iova))
         return block(res);
-      return identity(req, res, IMS_STATUS_OK, IMS_PERM_R | IMS_PERM_W | IMS_PERM_X, 12);
+      return identity(req, res, IMS_STATUS_OK, IMS_PERM_R | IMS_PERM_W, 12);
     }
 
     // 10. The IOTLB.

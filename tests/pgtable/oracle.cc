@@ -104,7 +104,8 @@ private:
 
   void translate() {
     wants_write_ = request_.write;
-    result_.can_read = result_.can_write = result_.can_execute = true;
+    result_.can_read = result_.can_write = true;
+    result_.can_execute = second_ && second_->execute; // a right to execute is granted where one is judged
     result_.first_dirty = result_.second_dirty = true;
     result_.snoop = false;
     result_.page = uint64_t(1) << 63;
