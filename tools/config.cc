@@ -3,8 +3,8 @@
 #include "tools/config.h"
 #include "tools/error.h"
 #include "tools/file.h"
-#include "tools/number.h"
 #include "trace/nearest.h"
+#include "trace/number.h"
 
 #include <boost/json/basic_parser_impl.hpp>
 #include <cstring>

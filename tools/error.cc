@@ -2,6 +2,7 @@
 // Messages about bad input.
 #include "tools/error.h"
 #include "trace/names.h"
+#include "trace/text.h"
 
 #include <cstdarg>
 #include <cstdio>

@@ -2,8 +2,8 @@
 // Requests and answers as TSV.
 #include "tools/requests.h"
 #include "tools/error.h"
-#include "tools/number.h"
 #include "trace/nearest.h"
+#include "trace/number.h"
 
 #include <algorithm>
 #include <cerrno>

@@ -9,6 +9,8 @@
 #include "trace/names.h"
 #include "trace/report.h"
 #include "trace/stats.h"
+#include "trace/number.h"
+#include "trace/text.h"
 
 #include <cerrno>
 #include <cstdlib>
@@ -160,9 +162,9 @@ int cmd_run(int argc, char **argv) {
   if (timing != "none")
     fail("run: --timing: found %s, expected none, lt or at", quoted(timing).c_str());
   uint64_t seed, line = 0;
-  if (!parse_plain_number(o.text("seed"), &seed))
+  if (!parse_size(o.text("seed"), &seed))
     fail("run: --seed: found %s, expected a number", quoted(o.text("seed")).c_str());
-  if (o.has("explain") && (!parse_plain_number(o.text("explain"), &line) || line > 0xffffffff))
+  if (o.has("explain") && (!parse_size(o.text("explain"), &line) || line > 0xffffffff))
     fail("run: --explain: found %s, expected a line of the trace", quoted(o.text("explain")).c_str());
   if (o.has("quiet") && (o.has("verbose") || o.has("explain")))
     fail("run: --quiet goes without --verbose and --explain");

@@ -4,8 +4,8 @@
 #include "mem/image.h"
 #include "tools/error.h"
 #include "tools/file.h"
-#include "tools/number.h"
 #include "trace/nearest.h"
+#include "trace/number.h"
 
 #include <algorithm>
 #include <cinttypes>

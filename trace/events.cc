@@ -2,6 +2,7 @@
 // The rows of the event table.
 #include "trace/events.h"
 #include "trace/names.h"
+#include "trace/text.h"
 
 #include <algorithm>
 

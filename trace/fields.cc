@@ -2,6 +2,8 @@
 // Fields of ioctl arguments by name, on top of uapi/layout.h.
 #include "trace/fields.h"
 #include "trace/names.h"
+#include "trace/number.h"
+#include "trace/text.h"
 
 #include <algorithm>
 #include <cstring>
@@ -103,7 +105,7 @@ static size_t nesting_head(const Dialect &d) {
 static bool range_index(std::string_view name, uint64_t *index, std::string_view *rest) {
   size_t dot = name.find('.');
   *rest = dot == name.npos ? std::string_view() : name.substr(dot + 1);
-  return dot != name.npos && parse_plain_number(name.substr(0, dot), index) && *index < 4096;
+  return dot != name.npos && parse_size(name.substr(0, dot), index) && *index < 4096;
 }
 
 const ims_uapi_field *find_capability_field(const Dialect &d, std::string_view name) {

@@ -4,9 +4,10 @@
 #include "iommu/vtd/faults.h"
 #include "iommu/vtd/regs.h"
 #include "mem/error.h"
+#include "trace/number.h"
+#include "trace/text.h"
 #include "uapi/vfio.h"
 
-#include <charconv>
 #include <cinttypes>
 #include <cstdarg>
 #include <cstdio>
@@ -120,48 +121,22 @@ bool vfio_constant(std::string_view name, uint64_t *value) {
 
 std::vector<std::string> vfio_constants() { return names_of(constants); }
 
-bool parse_plain_number(std::string_view text, uint64_t *value) {
-  int base = 10;
-  unsigned shift = 0;
-  if (text.size() > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) {
-    base = 16;
-    text.remove_prefix(2);
-  } else if (!text.empty()) {
-    switch (text.back()) {
-    case 'K': shift = 10; break;
-    case 'M': shift = 20; break;
-    case 'G': shift = 30; break;
-    case 'T': shift = 40; break;
-    default: break;
-    }
-    if (shift)
-      text.remove_suffix(1);
-  }
-  if (text.empty())
-    return false;
-  auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), *value, base);
-  if (error != std::errc() || rest != text.data() + text.size() || (shift && *value >> (64 - shift)))
-    return false;
-  *value <<= shift;
-  return true;
-}
-
 bool register_by_name(std::string_view name, RegisterName *out) {
   *out = {};
   uint64_t number = 0;
-  if (parse_plain_number(name, &number)) {
+  if (parse_size(name, &number)) {
     out->offset = static_cast<uint32_t>(number);
     return number < 0x100000;
   }
   if (size_t plus = name.find('+'); plus != name.npos) {
-    if (!parse_plain_number(name.substr(plus + 1), &number) || number >= 0x1000)
+    if (!parse_size(name.substr(plus + 1), &number) || number >= 0x1000)
       return false;
     name = name.substr(0, plus);
   }
   out->offset = static_cast<uint32_t>(number);
   if (name.size() > 4 && name.substr(0, 4) == "FRCD") {
     uint64_t index;
-    if (!parse_plain_number(name.substr(4), &index) || index > 255 || number > 12)
+    if (!parse_size(name.substr(4), &index) || index > 255 || number > 12)
       return false;
     out->frcd = static_cast<int>(index);
     return true;
@@ -181,42 +156,6 @@ std::vector<std::string> register_names() {
     names.push_back(r.name);
   names.push_back("FRCD0");
   return names;
-}
-
-std::string hex(uint64_t value) { return format("0x%" PRIx64, value); }
-
-std::string bdf(uint32_t source) { return format("%02x:%02x.%x", source >> 8 & 255, source >> 3 & 31, source & 7); }
-
-std::string bytes_text(uint64_t bytes) {
-  static const char *const units[] = {"bytes", "KB", "MB", "GB", "TB", "PB", "EB"};
-  unsigned unit = 0;
-  while (unit < 6 && bytes >= 1024 && bytes % 1024 == 0) {
-    bytes /= 1024;
-    unit++;
-  }
-  return std::to_string(bytes) + " " + (unit == 0 && bytes == 1 ? "byte" : units[unit]);
-}
-
-std::string quote(std::string_view word) {
-  constexpr size_t longest = 60;
-  std::string out = "`";
-  for (char c : word.substr(0, longest)) {
-    unsigned char u = static_cast<unsigned char>(c);
-    out += u >= 0x20 && u != 0x7f ? std::string(1, c) : format("\\x%02x", u);
-  }
-  return out + (word.size() > longest ? "...`" : "`");
-}
-
-std::string format(const char *form, ...) {
-  va_list args, again;
-  va_start(args, form);
-  va_copy(again, args);
-  int length = std::vsnprintf(nullptr, 0, form, args);
-  va_end(args);
-  std::string text(length > 0 ? static_cast<size_t>(length) : 0, '\0');
-  std::vsnprintf(text.data(), text.size() + 1, form, again);
-  va_end(again);
-  return text;
 }
 
 } // namespace ims

@@ -35,17 +35,4 @@ struct RegisterName {
 bool register_by_name(std::string_view name, RegisterName *out);
 std::vector<std::string> register_names();
 
-// A number with 0x or without, with K, M, G or T behind it. False: not a number, or beyond 64 bits.
-bool parse_plain_number(std::string_view text, uint64_t *value);
-
-// "4 KB", "6 MB", "24 bytes"
-std::string bytes_text(uint64_t bytes);
-std::string hex(uint64_t value);
-std::string bdf(uint32_t source);
-
-// A word of the input for a message: in quotes, control characters escaped, long ones cut.
-std::string quote(std::string_view word);
-
-std::string format(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
 } // namespace ims

@@ -6,6 +6,8 @@
 #include "trace/fields.h"
 #include "trace/names.h"
 #include "trace/nearest.h"
+#include "trace/number.h"
+#include "trace/text.h"
 
 #include <algorithm>
 #include <map>
@@ -242,7 +244,7 @@ private:
       }
       return t;
     }
-    if (parse_plain_number(text, &t.number)) {
+    if (parse_size(text, &t.number)) {
       t.form = text.size() > 1 && (text[1] == 'x' || text[1] == 'X') ? Form::HEX : Form::DEC;
       switch (t.form == Form::HEX ? '0' : text.back()) {
       case 'K': t.form = Form::K; break;
@@ -331,18 +333,6 @@ private:
 
   static std::string number_text(uint64_t value) { return value < 65536 ? std::to_string(value) : hex(value); }
 
-  static bool parse_bdf(std::string_view text, uint64_t *source) {
-    if (text.size() != 7 || text[2] != ':' || text[5] != '.')
-      return false;
-    std::string digits = std::string(text.substr(0, 2)) + std::string(text.substr(3, 2)) + text[6];
-    uint64_t v;
-    if (!parse_plain_number("0x" + digits, &v))
-      return false;
-    uint64_t bus = v >> 12, dev = v >> 4 & 0xff, fn = v & 15;
-    *source = bus << 8 | dev << 3 | fn;
-    return dev < 32 && fn < 8;
-  }
-
   std::string parse_text(std::string_view text, Position at) const {
     if (text.size() < 2 || text.front() != '"' || text.find('"', 1) == text.npos)
       fail(at, "found " + quote(text) + ", expected text in quotes");
@@ -422,7 +412,7 @@ private:
     case Type::NUMBER: v.sums.push_back(parse_sum(text, at, want)); break;
     case Type::SOURCE: {
       uint64_t source;
-      if (parse_bdf(text, &source)) {
+      if (text.find(':') == 2 && text.size() == 7 && parse_source(text, &source)) { // bb:dd.f
         Term t;
         t.number = source;
         t.form = Form::BDF;

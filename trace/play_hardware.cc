@@ -419,7 +419,7 @@ void PlayerImpl::fault_log_event() {
   put_word("privileged", f.priv ? "yes" : "no");
   put_list("record", {f.word[0], f.word[1]});
   result(format("%s of %s%s by %s: 0x%x %s", types[f.type & 3], hex(f.addr).c_str(),
-                f.has_pasid ? format(" with PASID %u", f.pasid).c_str() : "", bdf(f.source).c_str(), f.reason,
+                f.has_pasid ? format(" with PASID %u", f.pasid).c_str() : "", source_text(f.source).c_str(), f.reason,
                 fault_text(f.reason).c_str()));
 }
 

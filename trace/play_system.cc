@@ -130,7 +130,7 @@ void PlayerImpl::device_event() {
   c.atc_ways = static_cast<uint32_t>(number("atc_ways"));
   c.page_requests = static_cast<uint32_t>(number("requests"));
   c.ignores_invalidations = has("mute");
-  begin(d->name + ": " + bdf(c.source) + " behind " + d->unit->name +
+  begin(d->name + ": " + source_text(c.source) + " behind " + d->unit->name +
         (has("group") ? ", IOMMU group " + std::to_string(group) : "") +
         (bits ? format(", PASIDs of %u bits", static_cast<unsigned>(bits)) : "") +
         (ats ? format(", ATS with %u entries", c.atc_entries) : "") + (pri ? ", page requests" : "") +

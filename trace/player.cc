@@ -203,7 +203,7 @@ std::string Outcome::print() const {
   case Type::ERROR: return ims_error_name(static_cast<int>(static_cast<int64_t>(number)));
   case Type::FAULT:
     return number ? format("0x%" PRIx64 " ", number) + fault_text(static_cast<unsigned>(number)) : "none";
-  case Type::SOURCE: return bdf(static_cast<uint32_t>(number));
+  case Type::SOURCE: return source_text(static_cast<uint32_t>(number));
   case Type::PLACE: return hex(number);
   case Type::BITS: return field ? field_text(*field, number) : hex(number);
   case Type::LIST: {

@@ -7,6 +7,7 @@
 #include "trace/fields.h"
 #include "trace/names.h"
 #include "trace/player.h"
+#include "trace/text.h"
 
 namespace ims {
 

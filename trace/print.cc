@@ -2,6 +2,7 @@
 // Events back into their text.
 #include "trace/events.h"
 #include "trace/names.h"
+#include "trace/text.h"
 
 #include <algorithm>
 
@@ -22,7 +23,7 @@ std::string term_text(const Term &t) {
   case Form::M: return std::to_string(t.number >> 20) + "M";
   case Form::G: return std::to_string(t.number >> 30) + "G";
   case Form::T: return std::to_string(t.number >> 40) + "T";
-  case Form::BDF: return bdf(static_cast<uint32_t>(t.number));
+  case Form::BDF: return source_text(static_cast<uint32_t>(t.number));
   case Form::DEC: break;
   }
   return std::to_string(t.number);

@@ -4,6 +4,7 @@
 #include "trace/events.h"
 #include "trace/names.h"
 #include "trace/stats.h"
+#include "trace/text.h"
 
 #include <algorithm>
 #include <cinttypes>
@@ -142,7 +143,7 @@ void Report::flush_stores() {
       n++;
     if (n > 1 && !style_.verbose)
       line("driver",
-           "clear " + s.what + (s.source == ~0u ? "" : " of " + bdf(s.source)) + " at " + hex(s.addr) + ", " +
+           "clear " + s.what + (s.source == ~0u ? "" : " of " + source_text(s.source)) + " at " + hex(s.addr) + ", " +
                bytes_text(n * 8),
            cyan);
     else

@@ -2,6 +2,7 @@
 // Statistics: where the counts of the table come from.
 #include "trace/stats.h"
 #include "trace/names.h"
+#include "trace/text.h"
 
 namespace ims {
 

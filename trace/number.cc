@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Numbers and requester ids.
-#include "tools/number.h"
+#include "trace/number.h"
 
 #include <charconv>
 
@@ -16,6 +16,19 @@ bool parse_number(std::string_view text, uint64_t *value) {
   if (text.size() > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
     return parse(text.substr(2), 16, value);
   return parse(text, 10, value);
+}
+
+bool parse_size(std::string_view text, uint64_t *value) {
+  static constexpr std::string_view units = "KMGT";
+  bool hex = text.size() > 1 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
+  size_t unit = text.empty() || hex ? units.npos : units.find(text.back());
+  if (unit == units.npos)
+    return parse_number(text, value);
+  unsigned shift = 10 * (static_cast<unsigned>(unit) + 1);
+  if (!parse_number(text.substr(0, text.size() - 1), value) || *value >> (64 - shift))
+    return false;
+  *value <<= shift;
+  return true;
 }
 
 bool parse_source(std::string_view text, uint64_t *source) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Numbers, requester ids and nearest words.
-#include "tools/number.h"
 #include "trace/nearest.h"
+#include "trace/number.h"
 #include "trace/text.h"
 
 #include <gtest/gtest.h>
@@ -32,8 +32,18 @@ TEST(Number, RequesterIds) {
   EXPECT_EQ(ims::source_text(0x21c), "02:03.4");
 }
 
+TEST(Number, SizesTakeAUnit) {
+  uint64_t v = 0;
+  EXPECT_TRUE(ims::parse_size("4K", &v) && v == 4096);
+  EXPECT_TRUE(ims::parse_size("2M", &v) && v == 2 << 20);
+  EXPECT_TRUE(ims::parse_size("0x4000", &v) && v == 0x4000);
+  EXPECT_TRUE(ims::parse_size("16777215T", &v) && v == 16777215ull << 40);
+  for (const char *bad : {"", "K", "4k", "0x4K", "4KK", "-4K", "16777216T"})
+    EXPECT_FALSE(ims::parse_size(bad, &v)) << bad;
+}
+
 TEST(Text, SizesAreInTheUnitThatFits) {
-  EXPECT_EQ(ims::size_text(0), "1 B");
+  EXPECT_EQ(ims::size_text(0), "1 byte");
   EXPECT_EQ(ims::size_text(12), "4 KB");
   EXPECT_EQ(ims::size_text(16), "64 KB");
   EXPECT_EQ(ims::size_text(21), "2 MB");
