@@ -52,9 +52,9 @@ TEST(Documentation, NamesEveryAttribute) {
 
 // What a shell prints for a command, run at the root of the repository with the program under test.
 std::string shell(std::string command) {
-  const std::string name = "build/release/bin/iommusim";
-  for (size_t at = 0; (at = command.find(name, at)) != command.npos; at += 1)
-    command.replace(at, name.size(), IMS_PROGRAM);
+  const std::string name = "build/release/bin/iommusim", program = IMS_PROGRAM;
+  for (size_t at = 0; (at = command.find(name, at)) != command.npos; at += program.size()) // which may end in the name
+    command.replace(at, name.size(), program);
   command = "cd '" IMS_SOURCE_DIR "' && {\n" + command + "\n} 2>&1";
   FILE *pipe = popen(command.c_str(), "r");
   std::string out;
