@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The documents say what the program does: the reference of events is the table, and the tutorial's commands print what
-// stands there. With IMS_UPDATE_DOCS=1 both are written anew.
+// The documents say what the program does: references are the tables of the code, and the tutorial's commands print what
+// stands there. With IMS_UPDATE_DOCS=1 they are written anew.
+#include "iommu/vtd/vtd.h"
 #include "tests/tools/program.h"
 #include "trace/events.h"
 #include "trace/stats.h"
+#include "trace/text.h"
 
 #include <cstdlib>
 
@@ -27,6 +29,53 @@ TEST(Documentation, TheReferenceOfEventsIsTheTable) {
     write_file(docs + "trace.md", expected);
   else
     EXPECT_EQ(text, expected);
+}
+
+// The part of a page between `<!-- NAME -->` and `<!-- end -->`.
+void expect_generated(const char *page, const std::string &name, const std::string &table) {
+  std::string text = read_text(docs + page), begin = "<!-- " + name + " -->\n";
+  size_t at = text.find(begin), end = text.find("<!-- end -->", at == text.npos ? 0 : at);
+  ASSERT_TRUE(at != text.npos && end != text.npos) << page << " has no place for " << name;
+  at += begin.size();
+  if (updating())
+    write_file(docs + page, text.substr(0, at) + table + text.substr(end));
+  else
+    EXPECT_EQ(text.substr(at, end - at), table);
+}
+
+TEST(Documentation, RegistersOfVtdAreTheTable) {
+  static const char *const access[] = {"RO", "RW", "WO", "W1C", "CMD"};
+  std::string table = "| offset | register | bytes | reset | fields |\n|---|---|---|---|---|\n";
+  for (unsigned r = 0; r < IMS_VTD_REG_COUNT; r++) {
+    const auto &reg = ims_vtd_regs[r];
+    table += format("| 0x%x | %s, %s (%s) | %u | %s |", reg.offset, reg.name, reg.sentence, reg.section, reg.bytes,
+                    hex(reg.reset).c_str());
+    const char *between = " ";
+    for (unsigned i = 0; i < ims_vtd_field_count; i++) {
+      const auto &f = ims_vtd_fields[i];
+      if (f.reg != r)
+        continue;
+      std::string bits = f.high == f.low ? format("%u", f.low) : format("%u:%u", f.high, f.low);
+      table += format("%s%s %s %s", between, f.name, bits.c_str(), access[f.access]);
+      between = ", ";
+    }
+    table += " |\n";
+  }
+  expect_generated("vtd.md", "registers", table);
+}
+
+TEST(Documentation, FaultReasonsOfVtdAreTheTable) {
+  static const char *const ats[] = {"", "no rights", "UR", "CA"};
+  std::string table =
+      "| reason | name | recorded with FPD | translation request | what it means |\n|---|---|---|---|---|\n";
+  for (unsigned i = 0; const ims_vtd_fault_info *f = ims_vtd_faults(i); i++) {
+    std::string name = f->name;
+    for (char &c : name)
+      c = c == '_' ? '.' : c;
+    table += format("| 0x%02x | %s | %s | %s | %s |\n", f->code, name.c_str(), f->qualified ? "no" : "yes", ats[f->ats],
+                    f->sentence);
+  }
+  expect_generated("vtd.md", "fault reasons", table);
 }
 
 TEST(Documentation, NamesEveryEventParameterAndOutput) {
