@@ -70,6 +70,13 @@ struct vtd {
   uint8_t ttm;
   uint8_t mode; // enum vtd_mode: what happens to a request, from GSTS.TES and TTM
 
+  // The requester seen last, with what steps 4 to 7 found for it in the caches; good while neither has changed.
+  struct {
+    uint64_t who, when; // source and PASID; count of changes
+    const struct vtd_context *context;
+    const struct vtd_stages *stages;
+  } last;
+
   struct ims_pasid_space vcmd_pasids; // handed out by VCMD
 
   // Formats, from the capabilities.
