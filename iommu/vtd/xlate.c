@@ -184,8 +184,9 @@ static unsigned iotlb_denies(const struct vtd_flight *f, const struct vtd_stages
   }
 }
 
-// Requests come in runs. When the requester is the one seen last, and no item went into or out of the context and PASID
-// caches since, steps 4 to 7 would hit both and find the same again. (Ages do not change: those items are the youngest.)
+// Requests come in runs. When the requester is the one seen last, nobody else has looked into the context and PASID
+// caches since, and no item went into or out of them, then steps 4 to 7 would hit both and find the same again. Ages do
+// not change: those items are the youngest. Whoever does look forgets the requester.
 IMS_INLINE uint64_t changes(const struct vtd *v) {
   return v->base.epoch + v->base.cache[IMS_CACHE_CONTEXT].count.fills + v->base.cache[IMS_CACHE_PASID].count.fills;
 }
@@ -194,8 +195,10 @@ IMS_INLINE uint64_t changes(const struct vtd *v) {
 
 IMS_INLINE bool seen_last(struct vtd *v, const struct ims_request *req, struct vtd_flight *f) {
   if (v->last.who != REQUESTER || v->last.when != changes(v) || !v->last.context || !req->has_pasid ||
-      req->type != IMS_UNTRANSLATED)
+      req->type != IMS_UNTRANSLATED) {
+    v->last.context = NULL;
     return false;
+  }
   v->base.cache[IMS_CACHE_CONTEXT].count.hits++;
   v->base.cache[IMS_CACHE_PASID].count.hits++;
   f->context = v->last.context;
@@ -274,7 +277,7 @@ IMS_INLINE enum ims_step_kind advance(struct vtd *v, const struct ims_request *r
         return refuse(req, res, f->fpd, IMS_VTD_FR_RTA_2);
     }
 
-    if (now && f->scalable && __builtin_expect(seen_last(v, req, f), 1))
+    if (now && __builtin_expect(seen_last(v, req, f), 1)) // with PASID, so in scalable mode
       goto found;
 
     // 4. The context entry, by way of the root entry.
@@ -482,6 +485,7 @@ IMS_INLINE void begin(const struct vtd *v, const struct ims_request *req, struct
 void vtd_begin(struct ims_xlate *x) { begin(vtd_of(x->iommu), x->req, x->res, vtd_flight_of(x)); }
 
 enum ims_step_kind vtd_step(struct ims_xlate *x) {
+  vtd_of(x->iommu)->last.context = NULL; // its probes are answered elsewhere
   enum ims_step_kind kind = advance(vtd_of(x->iommu), x->req, x->res, vtd_flight_of(x), &x->walk, &x->port, NULL);
   x->res->refs = x->port.refs;
   return kind;

@@ -245,6 +245,34 @@ TEST(WarmCounts, StructuresCached) {
   EXPECT_EQ(24u, warm(with_structures()));
 }
 
+// The unit keeps the requester seen last at hand. A translation request of another PASID looks into the cache between two
+// of its requests, so the requester is the older of the two no more: the third PASID takes the other's place.
+TEST(WarmCounts, AgesInThePasidCacheDoNotDependOnTheRequesterSeenLast) {
+  Config c = with_structures();
+  c.pasid_entries = c.pasid_ways = 2;
+  Machine m(c);
+  m.start(kScalable);
+  m.set_context(kDevice, Context());
+  PasidEntry e;
+  e.pgtt = kPassThrough;
+  for (uint32_t pasid = 1; pasid <= 3; pasid++)
+    m.set_pasid(kDevice, pasid, e);
+  auto refs = [&](uint32_t pasid, ims_request_type type = IMS_UNTRANSLATED) {
+    ims_request r = dma(kDevice, pasid, 0x5000, IMS_ACC_R);
+    r.type = type;
+    return m.request(r).refs;
+  };
+  EXPECT_EQ(4u, refs(1));
+  EXPECT_EQ(0u, refs(1)); // seen last
+  EXPECT_EQ(2u, refs(2, IMS_TRANSLATION_REQUEST));
+  EXPECT_EQ(0u, refs(1)); // seen last again
+  EXPECT_EQ(0u, refs(2, IMS_TRANSLATION_REQUEST));
+  EXPECT_EQ(0u, refs(1)); // the younger of the two
+  EXPECT_EQ(2u, refs(3)); // takes the place of 2
+  EXPECT_EQ(0u, refs(1));
+  EXPECT_EQ(2u, refs(2));
+}
+
 TEST(WarmCounts, IotlbHit) {
   Config c = with_structures();
   c.iotlb_entries = 16;
