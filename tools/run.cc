@@ -7,9 +7,9 @@
 #include "tools/options.h"
 #include "tools/output.h"
 #include "trace/names.h"
+#include "trace/number.h"
 #include "trace/report.h"
 #include "trace/stats.h"
-#include "trace/number.h"
 #include "trace/text.h"
 
 #include <cerrno>
