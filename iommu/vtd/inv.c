@@ -82,18 +82,25 @@ void vtd_invalidate_iotlb(struct vtd *v, unsigned granularity, unsigned did, uin
     drop(v, IMS_CACHE_S2_L2, IMS_CACHE_S2_L5, &range);
 }
 
-void vtd_invalidate_piotlb(struct vtd *v, bool page, unsigned did, uint32_t pasid, uint64_t addr, unsigned am,
-                           bool ih) {
+void vtd_invalidate_first_stage(struct vtd *v, const struct ims_cache_match *which, bool structures) {
   static const unsigned kinds[] = {IMS_TAG_S1, IMS_TAG_NESTED};
   v->base.epoch++;
   for (unsigned i = 0; i < 2; i++) {
-    struct ims_cache_match m = {.id = IMS_TAG_ID(did, pasid, kinds[i]), .id_mask = ~0ull, .any_addr = !page};
-    if (page)
-      set_range(&m, addr, am);
+    struct ims_cache_match m = *which;
+    m.id |= IMS_TAG_ID(0, 0, kinds[i]);
+    m.id_mask |= IMS_TAG_KIND_MASK;
     drop(v, IMS_CACHE_IOTLB, IMS_CACHE_IOTLB, &m);
-    if (!page || !ih)
+    if (structures)
       drop(v, IMS_CACHE_S1_L2, IMS_CACHE_S1_L5, &m);
   }
+}
+
+void vtd_invalidate_piotlb(struct vtd *v, bool page, unsigned did, uint32_t pasid, uint64_t addr, unsigned am,
+                           bool ih) {
+  struct ims_cache_match m = {.id = IMS_TAG_ID(did, pasid, 0), .id_mask = ~0ull, .any_addr = !page};
+  if (page)
+    set_range(&m, addr, am);
+  vtd_invalidate_first_stage(v, &m, !page || !ih);
 }
 
 void vtd_invalidate_all(struct vtd *v) {

@@ -28,15 +28,7 @@ static void forget_page(struct vtd *v, const struct ims_page_request *r, uint32_
     m.id |= s->did;
     m.id_mask |= IMS_TAG_DOMAIN_MASK;
   }
-  v->base.epoch++;
-  for (unsigned kind = IMS_TAG_S1; kind <= IMS_TAG_NESTED; kind += IMS_TAG_NESTED - IMS_TAG_S1) {
-    struct ims_cache_match k = m;
-    k.id |= IMS_TAG_ID(0, 0, kind);
-    k.id_mask |= IMS_TAG_KIND_MASK;
-    ims_cache_invalidate(&v->base.cache[IMS_CACHE_IOTLB], &k);
-    for (unsigned c = IMS_CACHE_S1_L2; c <= IMS_CACHE_S1_L5; c++)
-      ims_cache_invalidate(&v->base.cache[c], &k);
-  }
+  vtd_invalidate_first_stage(v, &m, true);
 }
 
 bool vtd_page_request(struct ims_iommu *u, const struct ims_page_request *r) {

@@ -117,6 +117,8 @@ void vtd_invalidate_context(struct vtd *v, unsigned granularity, unsigned did, u
 void vtd_invalidate_pasid_cache(struct vtd *v, unsigned granularity, unsigned did, uint32_t pasid);
 void vtd_invalidate_iotlb(struct vtd *v, unsigned granularity, unsigned did, uint64_t addr, unsigned am, bool ih);
 void vtd_invalidate_piotlb(struct vtd *v, bool page, unsigned did, uint32_t pasid, uint64_t addr, unsigned am, bool ih);
+// First-stage and nested translations that match, whatever the match says of their kind; and their paging structures.
+void vtd_invalidate_first_stage(struct vtd *v, const struct ims_cache_match *which, bool structures);
 void vtd_invalidate_all(struct vtd *v);
 
 // mmio.c
