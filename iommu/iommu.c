@@ -41,7 +41,10 @@ void ims_xlate_answer(struct ims_xlate *x, enum ims_step_kind kind) {
   case IMS_STEP_FILL:
     // What was read before an invalidation must not come back after it.
     if (x->epoch == u->epoch)
-      ims_cache_fill(&u->cache[s->cache], &s->tag, s->aux, holds_structures(s->cache) ? s->item : &s->value);
+      {
+      bool structure = holds_structures(s->cache);
+      ims_cache_fill(&u->cache[s->cache], &s->tag, structure ? s->aux : s->value.attr, structure ? s->item : &s->value);
+    }
     break;
   default: break;
   }

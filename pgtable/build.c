@@ -99,6 +99,7 @@ static const struct dialect *dialect_of(const struct ims_pgt *p) {
   switch (p->fmt->kind) {
   case IMS_PGT_X86_FS: return &fs;
   case IMS_PGT_VTD_SS: return &ss;
+  default: break;
   }
   return NULL;
 }

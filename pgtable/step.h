@@ -30,11 +30,15 @@ enum ims_step_kind {
   X(CONTEXT_ENTRY, "context entry")              \
   X(PASID_DIR,     "PASID directory entry")      \
   X(PASID_ENTRY,   "PASID table entry")          \
+  X(STREAM_L1,     "level-1 stream table descriptor") \
+  X(STE,           "stream table entry (STE)")   \
+  X(CD_L1,         "level-1 CD table descriptor") \
+  X(CD,            "context descriptor (CD)")    \
   X(S1_TABLE,      "first-stage table entry")    \
   X(S2_TABLE,      "second-stage table entry")   \
   X(DATA,          "the page itself")
 
-// Caches of translations and structures. A paging-structure cache is named by the level of the entries it holds: an
+// Caches of translations and structures. On an SMMU the context cache holds STEs, the PASID cache CDs. A paging-structure cache is named by the level of the entries it holds: an
 // S1_L2 entry stands for a level-2 entry, so a hit leaves level 1 to read. X(name, sentence)
 #define IMS_CACHES(X)                                         \
   X(CONTEXT, "context cache")                                 \
@@ -86,8 +90,19 @@ struct ims_tlb_value {
   uint8_t perm1; // first-stage permissions, IMS_PERM_*, ANDed over the levels
   uint8_t perm2; // second-stage permissions of the page, or of the page that holds the next table
   uint8_t flags; // IMS_TLB_*
-  uint32_t attr; // format-specific attributes of the leaf
+  uint32_t attr; // VMSA: IMS_ATTR_*; else 0. Invalidations find the item by it (struct ims_cache_match, aux)
 };
+
+// What a cached VMSA translation remembers beside its address: its leaves, so that an invalidation by address removes all
+// pieces of a block (DDI 0487 D8.16, D8.17), and the memory attributes. Shifts are log2 of bytes, 0 = no such stage.
+#define IMS_ATTR_S1_SHIFT               0 // 6 bits: of the stage-1 leaf
+#define IMS_ATTR_S2_SHIFT               6 // 6 bits: of the stage-2 leaf
+#define IMS_ATTR_MEM                    12 // 8 bits: memory type as a MAIR byte (nested TLB: MemAttr of the stage-2 leaf)
+#define IMS_ATTR_SH                     20 // 2 bits: shareability; 0 non-, 2 outer, 3 inner
+#define IMS_ATTR_S1_PAGE                22 // 2 bits: granule of stage 1; 0 none, 1 4 KB, 2 16 KB, 3 64 KB (the TG of a TLBI)
+#define IMS_ATTR_S2_PAGE                24 // 2 bits: of stage 2
+#define IMS_ATTR_GLOBAL                 26 // 1 bit: the stage-1 leaf has nG=0
+#define IMS_ATTR_GET(attr, field, bits) ((attr) >> (field) & ((1u << (bits)) - 1))
 
 enum {
   IMS_TLB_S1_DIRTY = 1, // the first-stage leaf has its D bit, or needs none
@@ -99,7 +114,7 @@ enum {
 struct ims_step {
   uint8_t what;      // enum ims_structure: what is read, updated or looked for
   uint8_t level;     // its level, 1 = last; 0 where there are none
-  uint8_t for_what;  // second-stage steps: what the address being translated holds (S1_TABLE or DATA)
+  uint8_t for_what;  // second-stage steps: what the address being translated holds (S1_TABLE, DATA, CD_L1, CD)
   uint8_t for_level; // and its level
   uint8_t len;       // bytes to read
   uint8_t cache;     // enum ims_cache_id

@@ -31,9 +31,21 @@ const char *ims_step_kind_name(unsigned kind) {
 
 const char *ims_walk_cause_name(unsigned cause) {
   static const char *const names[] = {
-      "none",         "address out of range",  "access error",     "not present",
-      "reserved bit", "user access denied",    "execution denied", "write denied",
-      "read denied",  "update needs snooping", "update failed",    "result in the forbidden range",
+      "none",
+      "address out of range",
+      "access error",
+      "not present",
+      "reserved bit",
+      "user access denied",
+      "execution denied",
+      "write denied",
+      "read denied",
+      "update needs snooping",
+      "update failed",
+      "result in the forbidden range",
+      "address too large",
+      "accessed flag clear",
+      "walk through Device memory",
   };
   return PICK(names, cause);
 }

@@ -6,6 +6,7 @@
 // do not live across a question.
 #pragma once
 
+#include "pgtable/vmsa.h"
 #include "pgtable/walk.h"
 #include <stddef.h>
 
@@ -13,11 +14,20 @@
 
 // How a loop that has memory and caches at hand answers by itself; the results are those of struct ims_answer.
 struct ims_walk_hooks {
+  bool vmsa; // which family of formats all stages are of: a constant, so that the other's code goes away
   bool (*read64)(void *ctx, uint64_t hpa, uint64_t *value);
   bool (*update64)(void *ctx, uint64_t hpa, uint64_t old, uint64_t desired, uint64_t *seen);
   bool (*probe)(void *ctx, unsigned cache, const struct ims_tag *tag, struct ims_tlb_value *value);
   void (*fill)(void *ctx, unsigned cache, const struct ims_tag *tag, const struct ims_tlb_value *value);
 };
+
+// Tells the compiler what the hooks know of the format. It holds up to the next store to memory, so it stands before each
+// question about the format.
+#define IMS_KNOWN(p)                                                                                                   \
+  do {                                                                                                                 \
+    if (h && ims_pgt_is_vmsa(p) != h->vmsa)                                                                            \
+      __builtin_unreachable();                                                                                         \
+  } while (0)
 
 // Told by a part of the walk to the whole: a compare-and-swap was lost, begin again. Never leaves this file.
 enum { IMS_WALK_AGAIN = IMS_STEP_FAULT + 1 };
@@ -106,7 +116,7 @@ IMS_INLINE void ims_walk_describe2(const struct ims_walk *w, struct ims_port *po
   struct ims_step *s = &port->step;
   s->what = IMS_STRUCT_S2_TABLE;
   s->level = w->st2.level;
-  s->for_what = w->level ? IMS_STRUCT_S1_TABLE : IMS_STRUCT_DATA;
+  s->for_what = w->level ? (uint8_t)IMS_STRUCT_S1_TABLE : w->purpose;
   s->for_level = w->level;
   s->len = 8;
   s->hpa = s->gpa = w->st2.entry_hpa;
@@ -123,6 +133,7 @@ IMS_INLINE int ims_walk_fail(struct ims_walk *w, unsigned stage, unsigned cause,
       .during = (uint8_t)during,
       .s1_level = s2 ? w->level : 0,
       .addr = s2 ? w->st2.in : w->in,
+      .hpa = s2 ? w->st2.entry_hpa : w->entry_hpa,
   };
   return IMS_STEP_FAULT;
 }
@@ -131,6 +142,14 @@ IMS_INLINE int ims_walk_lost(struct ims_walk *w, unsigned stage, unsigned during
   if (++w->retries <= IMS_WALK_RETRIES)
     return IMS_WALK_AGAIN;
   return ims_walk_fail(w, stage, IMS_WALK_AD_FAILED, during);
+}
+
+// The granule of a stage, as cached pieces of its walk remember it.
+IMS_INLINE uint32_t ims_walk_attr_page1(const struct ims_pgt *p) {
+  return ims_pgt_is_vmsa(p) ? ims_vmsa_tg(p) << IMS_ATTR_S1_PAGE : 0;
+}
+IMS_INLINE uint32_t ims_walk_attr_page2(const struct ims_pgt *p) {
+  return ims_pgt_is_vmsa(p) ? ims_vmsa_tg(p) << IMS_ATTR_S2_PAGE : 0;
 }
 
 IMS_INLINE unsigned ims_walk_denied(enum ims_deny d) {
@@ -156,6 +175,16 @@ IMS_INLINE unsigned ims_walk_need2(unsigned need, unsigned perm) {
   return need;
 }
 
+// S2PTW (SMMUv3 5.2, SMMUv2 SCTLR.PTW): tables and CDs must not lie in Device memory.
+IMS_INLINE bool ims_walk_protected(const struct ims_walk *w, unsigned during, unsigned memory) {
+  return (w->s2.flags & IMS_PGT_PTW) && (during != IMS_FOR_PAGE || w->purpose != IMS_STRUCT_DATA) &&
+         ims_vmsa_s2_device(&w->s2, memory);
+}
+
+IMS_INLINE unsigned ims_walk_malformed(const struct ims_pgt *p) {
+  return ims_pgt_is_vmsa(p) ? IMS_WALK_SIZE : IMS_WALK_RESERVED;
+}
+
 #define IMS_LEVEL_BIT(cache_l2, level) ((w->caches >> ((cache_l2) + (level)-2u)) & 1u)
 
 // The second stage: st2.in, st2.need -> st2.out, perm, shift, dirty. `during` says on whose behalf. `fresh` demands a
@@ -168,6 +197,8 @@ IMS_INLINE int ims_walk_stage2(struct ims_walk *w, struct ims_port *port, const 
   switch (t->state) {
   case 0:
     t->level = 0;
+    t->entry_hpa = 0;
+    IMS_KNOWN(p);
     if (!ims_pgt_in_range(p, t->in))
       return ims_walk_fail(w, 2, IMS_WALK_RANGE, during);
 
@@ -180,6 +211,10 @@ IMS_INLINE int ims_walk_stage2(struct ims_walk *w, struct ims_port *port, const 
           ((v->flags & IMS_TLB_S2_DIRTY) || !(need & IMS_ACC_W))) {
         t->perm = v->perm2;
         t->shift = v->shift;
+        t->leaf = (uint8_t)IMS_ATTR_GET(v->attr, IMS_ATTR_S2_SHIFT, 6);
+        t->memory = (uint8_t)IMS_ATTR_GET(v->attr, IMS_ATTR_MEM, 8);
+        if (ims_walk_protected(w, during, t->memory))
+          return ims_walk_fail(w, 2, IMS_WALK_DEVICE, during);
         t->dirty = v->flags & IMS_TLB_S2_DIRTY;
         t->located = false;
         t->out = v->addr | (t->in & ((1ull << v->shift) - 1));
@@ -195,7 +230,9 @@ IMS_INLINE int ims_walk_stage2(struct ims_walk *w, struct ims_port *port, const 
     // Paging-structure caches, the one nearest to the leaf first.
     t->table = p->root;
     t->perm = IMS_PERM_ALL;
-    t->all = ~0ull;
+    IMS_KNOWN(p);
+    t->all = ims_pgt_all(p);
+    t->any = 0;
     for (t->level = w->caches >> IMS_CACHE_S2_L2 & 15 ? 2 : p->levels + 1u; t->level <= p->levels; t->level++) {
       if (!IMS_LEVEL_BIT(IMS_CACHE_S2_L2, t->level))
         continue;
@@ -212,60 +249,89 @@ IMS_INLINE int ims_walk_stage2(struct ims_walk *w, struct ims_port *port, const 
       t->entry_hpa = ims_pgt_entry_addr(p, t->level, t->table, t->in);
       IMS_READ64(t->state, 3, ims_walk_describe2(w, port), t->entry_hpa, t->entry,
                  return ims_walk_fail(w, 2, IMS_WALK_ACCESS, during));
+      IMS_KNOWN(p);
+      t->entry = ims_pgt_swap(p, t->entry);
       enum ims_pte_kind kind = ims_pgt_decode(p, t->level, t->entry);
       if (kind == IMS_PTE_EMPTY)
         return ims_walk_fail(w, 2, IMS_WALK_NOT_PRESENT, during);
       if (kind == IMS_PTE_RESERVED)
-        return ims_walk_fail(w, 2, IMS_WALK_RESERVED, during);
+        return ims_walk_fail(w, 2, ims_walk_malformed(p), during);
       // A missing right in a table entry does not stop the walk; it is judged at the leaf (3.7).
-      t->all &= t->entry;
+      IMS_KNOWN(p);
+      ims_pgt_collect(p, kind == IMS_PTE_LEAF, t->entry, &t->all, &t->any);
       if (kind == IMS_PTE_LEAF)
         break;
-      if (p->a_bits & ~t->entry) {
+      IMS_KNOWN(p);
+      if (ims_pgt_used_table(p, t->entry) != t->entry) {
         if (p->flags & IMS_PGT_NOSNOOP)
           return ims_walk_fail(w, 2, IMS_WALK_AD_NOSNOOP, during);
-        IMS_UPDATE64(t->state, 4, ims_walk_describe2(w, port), t->entry_hpa, t->entry, t->entry | p->a_bits);
+        IMS_UPDATE64(t->state, 4, ims_walk_describe2(w, port), t->entry_hpa, ims_pgt_swap(p, t->entry),
+                     ims_pgt_swap(p, ims_pgt_used_table(p, t->entry)));
         if (!port->answer.ok)
           return ims_walk_fail(w, 2, IMS_WALK_AD_FAILED, during);
-        if (port->answer.data[0] != t->entry)
+        if (port->answer.data[0] != port->step.old)
           return ims_walk_lost(w, 2, during);
       }
+      IMS_KNOWN(p);
       t->table = ims_pgt_addr(p, t->entry);
       if (IMS_LEVEL_BIT(IMS_CACHE_S2_L2, t->level))
         IMS_FILL_TLB(t->state, 5, ims_walk_describe2(w, port), IMS_CACHE_S2_L2 + t->level - 2u,
                      ims_tag_addr(t->in, ims_pgt_shift(p->fmt, t->level)), w->id2, .addr = t->table,
-                     .perm1 = IMS_PERM_ALL, .perm2 = (uint8_t)(t->perm & ims_pgt_perm_over(p, t->all, 0)));
+                     .perm1 = IMS_PERM_ALL, .perm2 = (uint8_t)(t->perm & ims_pgt_perm_over(p, t->all, 0)),
+                     .attr = ims_walk_attr_page2(p));
     }
 
     // The leaf: rights, the result, then accessed and dirty together.
+    IMS_KNOWN(p);
     t->perm &= (uint8_t)ims_pgt_perm_over(p, t->all, 0);
-    t->shift = (uint8_t)ims_pgt_shift(p->fmt, t->level);
+    t->leaf = (uint8_t)ims_pgt_shift(p->fmt, t->level);
+    t->shift = t->leaf;
+    t->memory = 0;
     t->out = ims_pgt_page(p, t->level, t->entry) | (t->in & ((1ull << t->shift) - 1));
+    IMS_KNOWN(p);
+    if (ims_pgt_is_vmsa(p)) {
+      t->shift = (uint8_t)ims_pgt_reach(p, t->level, t->entry, t->in);
+      t->memory = (uint8_t)ims_vmsa_s2_memory(p, t->entry);
+      if (ims_pgt_af_faults(p, t->entry))
+        return ims_walk_fail(w, 2, IMS_WALK_FLAG, during);
+      if (ims_walk_protected(w, during, t->memory))
+        return ims_walk_fail(w, 2, IMS_WALK_DEVICE, during);
+    }
+    IMS_KNOWN(p);
     t->need = (uint8_t)ims_walk_need2(t->need, t->perm);
     enum ims_deny deny = ims_ss_judge(p, t->perm, t->need);
     if (deny != IMS_DENY_NOTHING)
       return ims_walk_fail(w, 2, ims_walk_denied(deny), during);
     if (during == IMS_FOR_PAGE && ims_walk_denies_output(w, t->out))
       return ims_walk_fail(w, 2, IMS_WALK_OUTPUT, during);
-    uint64_t set = (p->a_bits | (t->need & IMS_ACC_W ? p->d_bit : 0u)) & ~t->entry;
-    if (set) {
+    IMS_KNOWN(p);
+    t->desired = ims_pgt_used(p, t->entry);
+    if (t->need & IMS_ACC_W)
+      t->desired = ims_pgt_dirtied(p, t->desired);
+    if (t->desired != t->entry) {
       if (p->flags & IMS_PGT_NOSNOOP)
         return ims_walk_fail(w, 2, IMS_WALK_AD_NOSNOOP, during);
-      IMS_UPDATE64(t->state, 6, ims_walk_describe2(w, port), t->entry_hpa, t->entry, t->entry | set);
+      IMS_UPDATE64(t->state, 6, ims_walk_describe2(w, port), t->entry_hpa, ims_pgt_swap(p, t->entry),
+                   ims_pgt_swap(p, t->desired));
       if (!port->answer.ok)
         return ims_walk_fail(w, 2, IMS_WALK_AD_FAILED, during);
-      if (port->answer.data[0] != t->entry)
+      if (port->answer.data[0] != port->step.old)
         return ims_walk_lost(w, 2, during);
-      t->entry = port->step.desired;
+      t->entry = t->desired;
     }
-    t->dirty = (t->entry & p->d_bit) == p->d_bit;
+    IMS_KNOWN(p);
+    t->dirty = ims_pgt_dirtied(p, t->entry) == t->entry;
     t->located = true;
-    if (during == IMS_FOR_PAGE && (t->entry & IMS_SS_SNP))
+    bool snoop = !ims_pgt_is_vmsa(p) && (t->entry & IMS_SS_SNP);
+    if (during == IMS_FOR_PAGE && snoop)
       w->flags |= IMS_TLB_SNOOP;
     if (w->caches >> IMS_CACHE_NESTED & 1)
       IMS_FILL_TLB(t->state, 7, ims_walk_describe2(w, port), IMS_CACHE_NESTED, ims_tag_addr(t->in, t->shift), w->id2,
                    .addr = t->out >> t->shift << t->shift, .shift = t->shift, .perm1 = IMS_PERM_ALL, .perm2 = t->perm,
-                   .flags = (uint8_t)((t->dirty ? IMS_TLB_S2_DIRTY : 0) | (t->entry & IMS_SS_SNP ? IMS_TLB_SNOOP : 0)));
+                   .flags = (uint8_t)((t->dirty ? IMS_TLB_S2_DIRTY : 0) | (snoop ? IMS_TLB_SNOOP : 0)),
+                   .attr = ims_walk_attr_page2(p) | (ims_pgt_is_vmsa(p) ? (uint32_t)t->leaf << IMS_ATTR_S2_SHIFT |
+                                                                              (uint32_t)t->memory << IMS_ATTR_MEM
+                                                                        : 0u));
   }
   return IMS_STEP_DONE;
 }
@@ -287,7 +353,7 @@ IMS_INLINE int ims_walk_stage2(struct ims_walk *w, struct ims_port *port, const 
       return (enum ims_step_kind)kind_;                                                                                \
   } while (0)
 
-// Sets bits (w->set) in the first-stage entry just read. Nested: that is a write to a guest page, so the second stage must
+// Turns the first-stage entry just read into w->desired. Nested: that is a write to a guest page, so the second stage must
 // permit it and, with its own dirty bits on, record it (VT-d 3.8); a plain read of the table records nothing.
 IMS_INLINE int ims_walk_update1(struct ims_walk *w, struct ims_port *port, const struct ims_walk_hooks *h, void *ctx) {
   struct ims_walk_stage2 *t = &w->st2;
@@ -309,12 +375,14 @@ IMS_INLINE int ims_walk_update1(struct ims_walk *w, struct ims_port *port, const
       if (!t->dirty) {
         if (w->s2.flags & IMS_PGT_NOSNOOP)
           return ims_walk_fail(w, 2, IMS_WALK_AD_NOSNOOP, IMS_FOR_UPDATE);
-        IMS_UPDATE64(w->update_state, 1, ims_walk_describe2(w, port), t->entry_hpa, t->entry, t->entry | w->s2.d_bit);
+        t->desired = ims_pgt_dirtied(&w->s2, t->entry);
+        IMS_UPDATE64(w->update_state, 1, ims_walk_describe2(w, port), t->entry_hpa, ims_pgt_swap(&w->s2, t->entry),
+                     ims_pgt_swap(&w->s2, t->desired));
         if (!port->answer.ok)
           return ims_walk_fail(w, 2, IMS_WALK_AD_FAILED, IMS_FOR_UPDATE);
-        if (port->answer.data[0] != t->entry)
+        if (port->answer.data[0] != port->step.old)
           return ims_walk_lost(w, 2, IMS_FOR_UPDATE);
-        t->entry |= w->s2.d_bit;
+        t->entry = t->desired;
         t->dirty = true;
       }
     } else if (w->s2.fmt && (!(t->perm & IMS_PERM_W) || !t->dirty)) {
@@ -331,19 +399,20 @@ IMS_INLINE int ims_walk_update1(struct ims_walk *w, struct ims_port *port, const
       if (t->out != w->entry_hpa)
         return ims_walk_lost(w, 2, IMS_FOR_UPDATE);
     }
-    IMS_UPDATE64(w->update_state, 3, ims_walk_describe1(w, port), w->entry_hpa, w->entry, w->entry | w->set);
+    IMS_UPDATE64(w->update_state, 3, ims_walk_describe1(w, port), w->entry_hpa, ims_pgt_swap(&w->s1, w->entry),
+                 ims_pgt_swap(&w->s1, w->desired));
     if (!port->answer.ok)
       return ims_walk_fail(w, 1, IMS_WALK_AD_FAILED, IMS_FOR_UPDATE);
-    if (port->answer.data[0] != w->entry)
+    if (port->answer.data[0] != port->step.old)
       return ims_walk_lost(w, 1, IMS_FOR_UPDATE);
-    w->entry |= w->set;
+    w->entry = w->desired;
   }
   return IMS_STEP_DONE;
 }
 
-#define IMS_UPDATE1(n, bits_)                                                                                          \
+#define IMS_UPDATE1(n, desired_)                                                                                       \
   do {                                                                                                                 \
-    w->set = (uint16_t)(bits_);                                                                                        \
+    w->desired = (desired_);                                                                                           \
     w->update_state = 0;                                                                                               \
     w->state = (n);                                                                                                    \
     __attribute__((fallthrough));                                                                                      \
@@ -363,26 +432,29 @@ IMS_INLINE enum ims_step_kind ims_walk_advance(struct ims_walk *w, struct ims_po
   again:
   case 0:
     w->flags = 0;
+    w->attr = 0;
     w->level = 0;
     w->perm1 = w->perm2 = IMS_PERM_ALL;
     w->out = w->in;
     w->shift = 63;
+    w->entry_hpa = w->entry_gpa = 0;
     if (!p->fmt) {
       w->flags = IMS_TLB_S1_DIRTY;
       goto output;
     }
 
     // 1. The input address: canonical.
+    IMS_KNOWN(p);
     if (!ims_pgt_in_range(p, w->in))
       return (enum ims_step_kind)ims_walk_fail(w, 1, IMS_WALK_RANGE, IMS_FOR_PAGE);
 
     // 2. Paging-structure caches, the one nearest to the leaf first.
     w->table = p->root;
-    w->all = ~0ull;
+    IMS_KNOWN(p);
+    w->all = ims_pgt_all(p);
     w->any = 0;
     w->table_cached = false;
     w->table_known = true;
-    w->entry_hpa = w->entry_gpa = 0;
     for (w->level = w->caches >> IMS_CACHE_S1_L2 & 15 && !w->no_psc ? 2 : p->levels + 1u; w->level <= p->levels;
          w->level++) {
       if (!IMS_LEVEL_BIT(IMS_CACHE_S1_L2, w->level))
@@ -407,38 +479,54 @@ IMS_INLINE enum ims_step_kind ims_walk_advance(struct ims_walk *w, struct ims_po
         w->entry_hpa = w->st2.out;
       }
       if (!w->table_known && IMS_LEVEL_BIT(IMS_CACHE_S1_L2, w->level + 1u)) {
-        bool hpa = !w->s2.fmt || !w->psc_gpa;
+        // The HPA is good for the whole table only if the second stage keeps it together.
+        bool hpa = !w->s2.fmt || (!w->psc_gpa && w->st2.shift >= p->fmt->page_shift);
         IMS_FILL_TLB(w->state, 3, ims_walk_describe1(w, port), IMS_CACHE_S1_L2 + w->level - 1u,
                      ims_tag_addr(w->in, ims_pgt_shift(p->fmt, w->level + 1u)), w->id1,
                      .addr = hpa ? w->entry_hpa >> p->fmt->page_shift << p->fmt->page_shift : w->table,
                      .perm1 = (uint8_t)(w->perm1 & ims_pgt_perm_over(p, w->all, w->any)),
                      .perm2 = w->s2.fmt ? w->st2.perm : IMS_PERM_ALL,
-                     .flags = (uint8_t)((hpa ? IMS_TLB_HPA : 0) | (!w->s2.fmt || w->st2.dirty ? IMS_TLB_S2_DIRTY : 0)));
+                     .flags = (uint8_t)((hpa ? IMS_TLB_HPA : 0) | (!w->s2.fmt || w->st2.dirty ? IMS_TLB_S2_DIRTY : 0)),
+                     .attr = ims_walk_attr_page1(p));
       }
 
       // 4. The entry.
       IMS_READ64(w->state, 4, ims_walk_describe1(w, port), w->entry_hpa, w->entry,
                  return (enum ims_step_kind)ims_walk_fail(w, 1, IMS_WALK_ACCESS, IMS_FOR_TABLE));
+      IMS_KNOWN(p);
+      w->entry = ims_pgt_swap(p, w->entry);
       enum ims_pte_kind kind = ims_pgt_decode(p, w->level, w->entry);
       if (kind == IMS_PTE_EMPTY)
         return (enum ims_step_kind)ims_walk_fail(w, 1, IMS_WALK_NOT_PRESENT, IMS_FOR_TABLE);
       if (kind == IMS_PTE_RESERVED)
-        return (enum ims_step_kind)ims_walk_fail(w, 1, IMS_WALK_RESERVED, IMS_FOR_TABLE);
-      w->all &= w->entry;
-      w->any |= w->entry;
+        return (enum ims_step_kind)ims_walk_fail(w, 1, ims_walk_malformed(p), IMS_FOR_TABLE);
+      IMS_KNOWN(p);
+      ims_pgt_collect(p, kind == IMS_PTE_LEAF, w->entry, &w->all, &w->any);
       if (kind == IMS_PTE_LEAF)
         break;
-      if (p->a_bits & ~w->entry)
-        IMS_UPDATE1(5, p->a_bits & ~w->entry);
+      IMS_KNOWN(p);
+      if (ims_pgt_used_table(p, w->entry) != w->entry)
+        IMS_UPDATE1(5, ims_pgt_used_table(p, w->entry));
+      IMS_KNOWN(p);
       w->table = ims_pgt_addr(p, w->entry);
       w->table_cached = false;
       w->table_known = false;
     }
 
     // 5. The leaf: rights over all levels, then accessed and dirty in one update.
+    IMS_KNOWN(p);
     w->perm1 &= (uint8_t)ims_pgt_perm_over(p, w->all, w->any);
-    w->shift = (uint8_t)ims_pgt_shift(p->fmt, w->level);
+    w->leaf = (uint8_t)ims_pgt_shift(p->fmt, w->level);
+    w->shift = w->leaf;
     w->out = ims_pgt_page(p, w->level, w->entry) | (w->in & ((1ull << w->shift) - 1));
+    IMS_KNOWN(p);
+    if (ims_pgt_is_vmsa(p)) {
+      w->shift = (uint8_t)ims_pgt_reach(p, w->level, w->entry, w->in);
+      w->attr = ims_vmsa_s1_attr(p, w->entry, w->leaf);
+      if (ims_pgt_af_faults(p, w->entry))
+        return (enum ims_step_kind)ims_walk_fail(w, 1, IMS_WALK_FLAG, IMS_FOR_PAGE);
+    }
+    IMS_KNOWN(p);
     if (w->access & IMS_ACC_QUERY) {
       // A translation request takes the rights that are there; only U/S can refuse it whole.
       unsigned base = w->access & ~(unsigned)(IMS_ACC_W | IMS_ACC_X);
@@ -451,9 +539,14 @@ IMS_INLINE enum ims_step_kind ims_walk_advance(struct ims_walk *w, struct ims_po
       if (deny != IMS_DENY_NOTHING)
         return (enum ims_step_kind)ims_walk_fail(w, 1, ims_walk_denied(deny), IMS_FOR_PAGE);
     }
-    if ((p->a_bits | (w->access & IMS_ACC_W ? p->d_bit : 0u)) & ~w->entry)
-      IMS_UPDATE1(6, (p->a_bits | (w->access & IMS_ACC_W ? p->d_bit : 0u)) & ~w->entry);
-    if ((w->entry & p->d_bit) == p->d_bit)
+    IMS_KNOWN(p);
+    w->desired = ims_pgt_used(p, w->entry);
+    if (w->access & IMS_ACC_W)
+      w->desired = ims_pgt_dirtied(p, w->desired);
+    if (w->desired != w->entry)
+      IMS_UPDATE1(6, w->desired);
+    IMS_KNOWN(p);
+    if (ims_pgt_dirtied(p, w->entry) == w->entry)
       w->flags |= IMS_TLB_S1_DIRTY;
 
   output:
@@ -465,6 +558,9 @@ IMS_INLINE enum ims_step_kind ims_walk_advance(struct ims_walk *w, struct ims_po
       w->perm2 = w->st2.perm;
       if (w->st2.shift < w->shift)
         w->shift = w->st2.shift;
+      IMS_KNOWN(&w->s2);
+      if (ims_pgt_is_vmsa(&w->s2))
+        w->attr = ims_vmsa_s2_attr(&w->s2, p->fmt != NULL, w->attr, w->st2.memory, w->st2.leaf);
     } else if (ims_walk_denies_output(w, w->out)) {
       return (enum ims_step_kind)ims_walk_fail(w, 1, IMS_WALK_OUTPUT, IMS_FOR_PAGE);
     }

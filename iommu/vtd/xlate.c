@@ -2,16 +2,8 @@
 // One request through a VT-d unit: VT-d rev 4.1, 3.4 to 3.8 and 3.14, step by step in their order. The numbers in the
 // comments are those of docs/vtd.md, "the order of checks".
 #include "iommu/vtd/vtd_internal.h"
+#include "iommu/xlate_impl.h"
 #include "pasid/vtd.h"
-#include "pgtable/walk_impl.h"
-
-// Answers for the untimed run: the walk's, and those for structures.
-struct vtd_hooks {
-  struct ims_walk_hooks walk;
-  bool (*read)(void *ctx, uint64_t hpa, uint64_t *data, unsigned len);
-  const void *(*probe)(void *ctx, unsigned cache, const struct ims_tag *tag);
-  void (*fill)(void *ctx, unsigned cache, const struct ims_tag *tag, uint64_t aux, const void *item);
-};
 
 static enum ims_step_kind refuse(const struct ims_request *req, struct ims_result *res, bool fpd, unsigned reason) {
   const struct ims_vtd_fault_info *info = ims_vtd_fault_find(reason);
@@ -90,63 +82,11 @@ static unsigned reason_of(const struct ims_walk_fault *w, bool write, unsigned s
   }
 }
 
-static void describe(struct ims_port *port, const struct vtd_flight *f, uint64_t iova, unsigned what, unsigned len) {
-  port->step = (struct ims_step){.what = (uint8_t)what, .len = (uint8_t)len, .hpa = f->at, .gpa = f->at, .addr = iova};
-}
-
 // Reads a structure at f->at. Beyond the host address width there is nothing to read: the structure's access error.
-#define READ_STRUCT(n, what, len_)                                                                                     \
-  do {                                                                                                                 \
-    if (f->at >> v->cfg.haw) {                                                                                         \
-      port->answer.ok = false;                                                                                         \
-    } else {                                                                                                           \
-      port->refs++;                                                                                                    \
-      if (now) {                                                                                                       \
-        port->answer.ok = now->read(ctx, f->at, port->answer.data, (len_));                                            \
-      } else {                                                                                                         \
-        describe(port, f, req->iova, (what), (len_));                                                                  \
-        IMS_ASK(f->state, n, IMS_STEP_READ);                                                                           \
-      }                                                                                                                \
-    }                                                                                                                  \
-  } while (0)
-
-// Looks a structure up; `var` points into the cache (at once) or to a copy in `room` (when answered from outside).
-#define PROBE_STRUCT(n, what, cache_, addr_, var, room)                                                                \
-  do {                                                                                                                 \
-    (var) = NULL;                                                                                                      \
-    if (v->base.caches >> (cache_)&1) {                                                                                \
-      if (now) {                                                                                                       \
-        struct ims_tag tag_ = {(addr_), 1};                                                                            \
-        (var) = now->probe(ctx, (cache_), &tag_);                                                                      \
-      } else {                                                                                                         \
-        describe(port, f, req->iova, (what), 0);                                                                       \
-        port->step.cache = (cache_);                                                                                   \
-        port->step.tag = (struct ims_tag){(addr_), 1};                                                                 \
-        IMS_ASK(f->state, n, IMS_STEP_PROBE);                                                                          \
-        if (port->answer.hit) {                                                                                        \
-          memcpy(&(room), port->answer.item, sizeof(room));                                                            \
-          (var) = &(room);                                                                                             \
-        }                                                                                                              \
-      }                                                                                                                \
-    }                                                                                                                  \
-  } while (0)
-
-#define FILL_STRUCT(n, what, cache_, addr_, aux_, room)                                                                \
-  do {                                                                                                                 \
-    if (v->base.caches >> (cache_)&1) {                                                                                \
-      if (now) {                                                                                                       \
-        struct ims_tag tag_ = {(addr_), 1};                                                                            \
-        now->fill(ctx, (cache_), &tag_, (aux_), &(room));                                                              \
-      } else {                                                                                                         \
-        describe(port, f, req->iova, (what), 0);                                                                       \
-        port->step.cache = (cache_);                                                                                   \
-        port->step.tag = (struct ims_tag){(addr_), 1};                                                                 \
-        port->step.aux = (aux_);                                                                                       \
-        port->step.item = &(room);                                                                                     \
-        IMS_ASK(f->state, n, IMS_STEP_FILL);                                                                           \
-      }                                                                                                                \
-    }                                                                                                                  \
-  } while (0)
+#define READ_STRUCT(n, what, len)                                                                                      \
+  IMS_READ_STRUCT(f->state, n, what, f->at, f->at, len, req->iova, !(f->at >> v->cfg.haw))
+#define PROBE_STRUCT(n, what, cache, key, var, room) IMS_PROBE_STRUCT(f->state, n, what, cache, key, var, room)
+#define FILL_STRUCT(n, what, cache, key, aux, room)  IMS_FILL_STRUCT(f->state, n, what, cache, key, aux, room)
 
 #define SOURCE      (uint64_t)(req->source & 0xffff)
 #define CONTEXT_KEY ims_tag_key(SOURCE)
@@ -237,9 +177,9 @@ IMS_INLINE enum ims_step_kind answer(const struct vtd *v, struct ims_result *res
 // Everything by pointer, so that the untimed run can keep it all in registers.
 IMS_INLINE enum ims_step_kind advance(struct vtd *v, const struct ims_request *req, struct ims_result *res,
                                       struct vtd_flight *f, struct ims_walk *w, struct ims_port *port,
-                                      const struct vtd_hooks *now) {
+                                      const struct ims_xlate_hooks *now) {
   const struct ims_walk_hooks *h = now ? &now->walk : NULL;
-  void *ctx = v;
+  struct ims_iommu *ctx = &v->base;
   unsigned reason;
 
   switch (f->state) {
@@ -410,8 +350,8 @@ IMS_INLINE enum ims_step_kind advance(struct vtd *v, const struct ims_request *r
 
     // 10. The IOTLB.
     if (v->base.caches >> IMS_CACHE_IOTLB & 1) {
-      IMS_PROBE_TLB(f->state, 9, describe(port, f, req->iova, IMS_STRUCT_DATA, 0), IMS_CACHE_IOTLB, req->iova,
-                    f->stages->iotlb_id);
+      IMS_PROBE_TLB(f->state, 9, ims_xlate_describe(port, IMS_STRUCT_DATA, 0, 0, 0, req->iova), IMS_CACHE_IOTLB,
+                    req->iova, f->stages->iotlb_id);
       if (port->answer.hit) {
         const struct ims_tlb_value *t = &port->answer.value;
         uint64_t out = t->addr | (req->iova & ((1ull << t->shift) - 1));
@@ -459,7 +399,7 @@ IMS_INLINE enum ims_step_kind advance(struct vtd *v, const struct ims_request *r
 
     // 12. The translation is cached, whatever the request was.
     if (v->base.caches >> IMS_CACHE_IOTLB & 1)
-      IMS_FILL_TLB(f->state, 11, describe(port, f, req->iova, IMS_STRUCT_DATA, 0), IMS_CACHE_IOTLB,
+      IMS_FILL_TLB(f->state, 11, ims_xlate_describe(port, IMS_STRUCT_DATA, 0, 0, 0, req->iova), IMS_CACHE_IOTLB,
                    ims_tag_addr(req->iova, w->shift), f->stages->iotlb_id, .addr = w->out >> w->shift << w->shift,
                    .shift = w->shift, .perm1 = w->perm1, .perm2 = w->perm2, .flags = w->flags);
     return answer(v, res, f, w->out, w->shift, w->perm1, w->perm2, w->flags);
@@ -505,78 +445,8 @@ static void finish(struct vtd *v, const struct ims_result *res) {
 
 void vtd_finish(struct ims_xlate *x) { finish(vtd_of(x->iommu), x->res); }
 
-// The untimed run: the same code, answered in place. What is handed to functions that are not inlined is a copy, so that
-// the walk itself stays in registers.
-IMS_INLINE bool now_read64(void *ctx, uint64_t hpa, uint64_t *value) {
-  struct vtd *v = ctx;
-  const struct ims_mem *m = v->base.mem;
-  uint64_t off = hpa - m->hot.base;
-  if (__builtin_expect(off < m->hot_words, 1)) {
-    memcpy(value, m->hot.host + off, 8);
-    return true;
-  }
-  uint64_t copy = 0;
-  bool ok = ims_mem_load64(v->base.mem, hpa, &copy) == IMS_ERR_OK;
-  *value = copy;
-  return ok;
-}
-
-IMS_INLINE bool now_update64(void *ctx, uint64_t hpa, uint64_t old, uint64_t desired, uint64_t *seen) {
-  struct vtd *v = ctx;
-  uint64_t copy = 0;
-  v->base.count.updates++;
-  bool ok = ims_mem_cas64(v->base.mem, hpa, old, desired, &copy) == IMS_ERR_OK;
-  *seen = copy;
-  return ok;
-}
-
-// Probes within the walk are many in the text and few in a run: one copy serves them all.
-static __attribute__((noinline)) const void *probe_cache(struct ims_cache *c, uint64_t addr, uint64_t id) {
-  return c->sized ? ims_cache_lookup_sized(c, addr, id) : ims_cache_lookup_exact(c, addr, id);
-}
-
-IMS_INLINE bool now_probe_tlb(void *ctx, unsigned cache, const struct ims_tag *tag, struct ims_tlb_value *value) {
-  struct vtd *v = ctx;
-  struct ims_cache *c = &v->base.cache[cache];
-  const struct ims_tlb_value *found =
-      cache == IMS_CACHE_IOTLB ? ims_cache_lookup_sized(c, tag->addr, tag->id) : probe_cache(c, tag->addr, tag->id);
-  if (found)
-    *value = *found;
-  return found;
-}
-
-IMS_INLINE void now_fill_tlb(void *ctx, unsigned cache, const struct ims_tag *tag, const struct ims_tlb_value *value) {
-  struct vtd *v = ctx;
-  struct ims_tag tag_copy = *tag;
-  struct ims_tlb_value copy = *value;
-  ims_cache_fill(&v->base.cache[cache], &tag_copy, 0, &copy);
-}
-
-IMS_INLINE bool now_read(void *ctx, uint64_t hpa, uint64_t *data, unsigned len) {
-  struct vtd *v = ctx;
-  uint64_t copy[8];
-  bool ok = ims_mem_read(v->base.mem, hpa, copy, len) == IMS_ERR_OK;
-  memcpy(data, copy, len);
-  return ok;
-}
-
-IMS_INLINE const void *now_probe(void *ctx, unsigned cache, const struct ims_tag *tag) {
-  struct vtd *v = ctx;
-  return ims_cache_lookup_exact(&v->base.cache[cache], tag->addr, tag->id);
-}
-
-IMS_INLINE void now_fill(void *ctx, unsigned cache, const struct ims_tag *tag, uint64_t aux, const void *item) {
-  struct vtd *v = ctx;
-  ims_cache_fill(&v->base.cache[cache], tag, aux, item);
-}
-
 void vtd_translate(struct ims_iommu *u, const struct ims_request *req, struct ims_result *res) {
-  static const struct vtd_hooks in_place = {
-      .walk = {now_read64, now_update64, now_probe_tlb, now_fill_tlb},
-      .read = now_read,
-      .probe = now_probe,
-      .fill = now_fill,
-  };
+  static const struct ims_xlate_hooks in_place = IMS_XLATE_IN_PLACE(false);
   struct vtd *v = vtd_of(u);
   struct vtd_flight f;
   struct ims_walk w;
