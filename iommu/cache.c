@@ -109,7 +109,14 @@ static void set_print(struct ims_cache *c, uint32_t way, uint64_t print) {
   c->print[way / 8] = (c->print[way / 8] & ~(0xffull << shift)) | print << shift;
 }
 
+static unsigned leaf_of(const struct ims_cache *c, uint32_t way) { return c->aux[way] & 63; }
+
+static bool is_piece(const struct ims_cache *c, uint32_t way) {
+  return c->sized && leaf_of(c, way) > (c->tag[way].addr & 63);
+}
+
 static void drop(struct ims_cache *c, uint32_t way) {
+  c->pieces -= is_piece(c, way);
   if (c->sized) {
     unsigned reach = c->tag[way].addr & 63;
     if (--c->reach_count[reach] == 0)
@@ -138,6 +145,7 @@ void ims_cache_fill(struct ims_cache *c, const struct ims_tag *tag, uint64_t aux
   c->present++;
   set_print(c, (uint32_t)way, ims_cache_print(tag->addr, tag->id));
   c->aux[way] = aux;
+  c->pieces += is_piece(c, (uint32_t)way);
   memcpy(c->value + (size_t)way * c->value_size, value, c->value_size);
   c->count.fills++;
   c->last = (uint32_t)way;
@@ -159,6 +167,8 @@ static bool matches(const struct ims_cache *c, uint32_t way, const struct ims_ca
   if (m->any_addr)
     return true;
   unsigned reach = t->addr & 63;
+  if (c->sized && leaf_of(c, way) > reach)
+    reach = leaf_of(c, way);
   uint64_t first = t->addr >> reach << reach, last = first | ((1ull << reach) - 1);
   return first <= m->last && last >= m->first;
 }
@@ -186,7 +196,7 @@ uint32_t ims_cache_invalidate(struct ims_cache *c, const struct ims_cache_match 
   c->epoch++;
   if (!c->present)
     return 0;
-  if (c->sized && !m->any_addr && m->id_mask == ~0ull && (m->last - m->first) >> 12 < DIRECT_PAGES) {
+  if (c->sized && !c->pieces && !m->any_addr && m->id_mask == ~0ull && (m->last - m->first) >> 12 < DIRECT_PAGES) {
     gone = invalidate_direct(c, m);
   } else {
     for (uint32_t way = 0; way < c->sets * c->groups * 8; way++) {

@@ -3,7 +3,9 @@
 //
 // An item has a tag, compared at look-up; an `aux` word, which only invalidations look at (the domain of a context entry
 // found by its source id); and a value of `value_size` bytes. In a *sized* cache (IOTLB, nested TLB) the tag's address
-// carries its own reach, and a look-up by plain address tries each reach that is present. 0 entries: the cache is absent.
+// carries its own reach, and a look-up by plain address tries each reach that is present; the low six bits of `aux` may
+// name a larger one (log2 of bytes, 0: none), that of the leaf of which the item is a piece: what invalidates an address
+// of the leaf removes all its pieces. 0 entries: the cache is absent.
 #pragma once
 
 #include "mem/error.h"
@@ -43,6 +45,7 @@ struct ims_cache {
   uint64_t reaches;         // sized: bit n = items that cover 2^n bytes are present
   uint32_t reach_count[64]; // how many
   uint32_t present;         // items in it
+  uint32_t pieces;          // of them smaller than their leaf
   uint32_t last;            // the way hit or filled last
   uint32_t groups;          // of eight ways, in a set
   uint64_t *print;          // [sets][groups]: a byte of hash for each way, 0 = free, so that one comparison sifts eight

@@ -35,6 +35,7 @@ enum ims_dma_end {
   IMS_DMA_REFUSED,   // the unit refused a request: unsupported request or completer abort
   IMS_DMA_NO_RIGHTS, // ATS: the answer lacks the right; a page request may bring it
   IMS_DMA_NO_MEMORY, // there is no memory at the output address
+  IMS_DMA_STALLED,   // the unit holds the request; the rest of the DMA goes on after ims_endpoint_resume()
 };
 
 struct ims_dma {
@@ -80,6 +81,7 @@ struct ims_endpoint_counters {
   uint64_t refused, no_rights, no_memory;                  // pieces that did not arrive
   uint64_t invalidations, invalidated;                     // received; entries dropped
   uint64_t page_requests, page_requests_refused, groups, responses, unexpected_responses;
+  uint64_t stalls, resumes;
   uint64_t response_codes[3]; // success, invalid request, response failure
 };
 
@@ -89,7 +91,8 @@ struct ims_endpoint {
   struct ims_cache atc;
   struct ims_page_group *group; // [outstanding], oldest first
   uint32_t outstanding, next_group, outstanding_requests;
-  bool page_requests_off; // after a response failure, until ims_endpoint_enable_page_requests()
+  struct ims_stalled_dma *stalled; // oldest first
+  bool page_requests_off;          // after a response failure, until ims_endpoint_enable_page_requests()
   struct ims_endpoint_counters count;
   // How requests reach the unit: NULL is ims_translate(). For those who want to step a translation themselves.
   void (*translate)(void *ctx, struct ims_iommu *unit, const struct ims_request *req, struct ims_result *res);
@@ -107,6 +110,15 @@ typedef void (*ims_dma_observer)(void *ctx, const struct ims_dma_piece *piece);
 // did. Both may be NULL, and so may `observe`. INVAL: no bytes, no access; RANGE: the addresses pass 2^64.
 int ims_endpoint_dma(struct ims_endpoint *e, const struct ims_dma *dma, ims_dma_observer observe, void *ctx,
                      enum ims_dma_end *end, uint64_t *done);
+
+// A stall of this device ends (struct ims_iommu_bus, resume). RETRY: the DMA that waits under this STAG goes on from the
+// piece that was held, as if sent now (it may stall again, under another STAG); ABORT: it ends as refused; ZERO: the piece
+// ends as done, without memory being touched (a read fills zeros), and the rest goes on. What it comes to is told to
+// `observe`, and *end and *done are set as by ims_endpoint_dma (counting what arrived before the stall). Data: a write's
+// bytes were copied when it stalled; a read fills the buffer given then, which must still be there, unless the DMA was
+// sent without one. NOENT: nothing waits under this STAG.
+int ims_endpoint_resume(struct ims_endpoint *e, const struct ims_resume *resume, ims_dma_observer observe, void *ctx,
+                        enum ims_dma_end *end, uint64_t *done);
 
 // What a page request says.
 struct ims_endpoint_page_request {

@@ -34,10 +34,12 @@ enum ims_status {
   IMS_STATUS_BYPASS, // translation off: output = input
   IMS_STATUS_ABORT,  // terminated by configuration, without a record
   IMS_STATUS_FAULT,
+  IMS_STATUS_STALL, // a fault was recorded, and the request waits until software resumes it (Arm); `stag` names it
 };
 
-// How a request is completed to the device when it is refused. R0: an ATS answer without rights.
-enum ims_completion { IMS_CPL_SUCCESS, IMS_CPL_R0, IMS_CPL_UR, IMS_CPL_CA };
+// How a request is completed to the device when it is refused. R0: an ATS answer without rights. ZERO: reads give zeros,
+// writes vanish (RAZ/WI).
+enum ims_completion { IMS_CPL_SUCCESS, IMS_CPL_R0, IMS_CPL_UR, IMS_CPL_CA, IMS_CPL_ZERO };
 
 struct ims_result {
   uint64_t output; // hpa (OK, BYPASS)
@@ -49,7 +51,10 @@ struct ims_result {
   bool recorded;          // the fault belongs into the log (not suppressed by FPD, not recoverable by PRI)
   bool untranslated_only; // ATS answer: U, the device must not use translated requests here
   uint8_t record_words;
+  uint16_t stag;              // STALL: what a resumption will name
+  uint32_t attr;              // Arm: IMS_ATTR_MEM and IMS_ATTR_SH of the access
   uint16_t fault;             // the architecture's code; 0 = none
+  bool output_ipa;            // ATS answer: the output is an IPA (split-stage ATS)
   uint64_t record[4];         // as the hardware would lay it into its log
   uint32_t pasid;             // by which the request was judged: its own, or the one that its source has without
   uint32_t refs;              // reads made for it, configuration structures included
@@ -91,6 +96,14 @@ struct ims_page_response {
   uint8_t code; // 0 success, 1 invalid request, 15 response failure
 };
 
+// The end of a stall, on its way to the device whose request was held.
+enum ims_resume_action { IMS_RESUME_RETRY, IMS_RESUME_ABORT, IMS_RESUME_ZERO };
+struct ims_resume {
+  uint32_t source;
+  uint16_t stag;
+  uint8_t action; // enum ims_resume_action; RETRY: the device's request is translated anew
+};
+
 struct ims_page_request {
   uint64_t addr; // of the page
   uint32_t source, pasid;
@@ -105,11 +118,12 @@ struct ims_iommu_bus {
   void (*message)(void *ctx, uint64_t addr, uint32_t data);                  // an interrupt message
   bool (*ats_invalidate)(void *ctx, const struct ims_ats_invalidation *inv); // false: no answer in time
   void (*page_response)(void *ctx, const struct ims_page_response *resp);
+  void (*resume)(void *ctx, const struct ims_resume *resume);
 };
 
 // What an architecture brings along.
 struct ims_iommu_ops {
-  const char *arch; // "vtd"
+  const char *arch; // "vtd", "smmuv3", "smmuv2"
   void (*begin)(struct ims_xlate *x);
   enum ims_step_kind (*step)(struct ims_xlate *x);
   void (*finish)(struct ims_xlate *x); // counts, records
