@@ -94,7 +94,7 @@ void PlayerImpl::iommu_event() {
   begin(u->name + ": a VT-d unit" + (driven ? ", driven by the kernel" : "") + words);
   if (const char *wrong = ims_vtd_config_check(&u->config))
     fail(quote(u->name) + ": " + wrong);
-  ims_iommu_bus bus = {u.get(), on_message, on_ats_invalidate, on_page_response};
+  ims_iommu_bus bus = {u.get(), on_message, on_ats_invalidate, on_page_response, nullptr};
   int err = ims_vtd_new(&u->iommu, &u->config, &mem, &bus);
   if (err) {
     put_error(err);
