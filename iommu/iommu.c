@@ -40,8 +40,7 @@ void ims_xlate_answer(struct ims_xlate *x, enum ims_step_kind kind) {
     break;
   case IMS_STEP_FILL:
     // What was read before an invalidation must not come back after it.
-    if (x->epoch == u->epoch)
-      {
+    if (x->epoch == u->epoch) {
       bool structure = holds_structures(s->cache);
       ims_cache_fill(&u->cache[s->cache], &s->tag, structure ? s->aux : s->value.attr, structure ? s->item : &s->value);
     }
@@ -54,6 +53,26 @@ void ims_xlate_finish(struct ims_xlate *x) { x->iommu->ops->finish(x); }
 
 void ims_translate(struct ims_iommu *u, const struct ims_request *req, struct ims_result *res) {
   u->ops->translate(u, req, res);
+}
+
+int ims_iommu_build_caches(struct ims_iommu *u, const struct ims_cache_row *rows, unsigned count,
+                           unsigned replacement) {
+  for (const struct ims_cache_row *row = rows; row < rows + count; row++) {
+    for (unsigned id = row->first; id <= row->last; id++) {
+      struct ims_cache_config cc = {.entries = row->entries,
+                                    .ways = row->ways,
+                                    .value_size = row->value_size,
+                                    .sized = row->sized,
+                                    .replacement = (enum ims_replacement)replacement,
+                                    .seed = 0x9e3779b97f4a7c15ull + id};
+      int err = ims_cache_init(&u->cache[id], &cc);
+      if (err)
+        return err;
+      if (row->entries)
+        u->caches |= 1u << id;
+    }
+  }
+  return IMS_ERR_OK;
 }
 
 void ims_iommu_drop_caches(struct ims_iommu *u) {

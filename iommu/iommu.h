@@ -158,6 +158,14 @@ void ims_xlate_finish(struct ims_xlate *x);
 // Begin, run, finish. The result is complete; a fault has been recorded in the unit's log.
 void ims_translate(struct ims_iommu *u, const struct ims_request *req, struct ims_result *res);
 
+// For an architecture's constructor: the caches first to last, all alike; 0 entries: absent. NOMEM, INVAL.
+struct ims_cache_row {
+  unsigned first, last; // enum ims_cache_id
+  uint32_t entries, ways, value_size;
+  bool sized;
+};
+int ims_iommu_build_caches(struct ims_iommu *u, const struct ims_cache_row *rows, unsigned count, unsigned replacement);
+
 // Empties every cache, as power-on does. Not an invalidation of the architecture.
 void ims_iommu_drop_caches(struct ims_iommu *u);
 

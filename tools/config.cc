@@ -27,7 +27,7 @@ void Knob::set(Config &c, uint32_t value) const {
 const std::vector<Knob> &knobs() {
   static const std::vector<Knob> all = [] {
     std::vector<Knob> rows;
-    for (unsigned i = 0; const struct ims_vtd_option *o = ims_vtd_options(i); i++)
+    for (unsigned i = 0; const struct ims_option *o = ims_vtd_options(i); i++)
       rows.push_back({"vtd", std::string("vtd.") + o->name, o->name, o->sentence, o->low, o->high, o->def, o->feature,
                       offsetof(Config, vtd) + o->offset});
     return rows;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The configuration: every knob of every part, read from JSON (comments allowed) and from KEY=VALUE. Keys are
-// ARCH.NAME; in JSON {"vtd": {"iotlb_entries": 64}}. Rows come from the parts themselves (ims_vtd_option).
+// ARCH.NAME; in JSON {"vtd": {"iotlb_entries": 64}}. Rows come from the parts themselves (ims_option).
 #pragma once
 
 #include "iommu/vtd/vtd.h"

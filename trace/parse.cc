@@ -583,7 +583,7 @@ private:
     case EventId::IOMMU:
       if (output)
         return false;
-      for (unsigned i = 0; const struct ims_vtd_option *o = ims_vtd_options(i); i++) {
+      for (unsigned i = 0; const struct ims_option *o = ims_vtd_options(i); i++) {
         names->push_back(o->name);
         if (key == o->name) {
           want->low = o->low;

@@ -74,7 +74,7 @@ void PlayerImpl::iommu_event() {
   ims_vtd_config_default(&u->config);
   std::string words;
   auto set = [&](const std::string &name, uint64_t value) {
-    for (unsigned i = 0; const struct ims_vtd_option *o = ims_vtd_options(i); i++)
+    for (unsigned i = 0; const struct ims_option *o = ims_vtd_options(i); i++)
       if (name == o->name) {
         auto v = static_cast<uint32_t>(value);
         if (value < o->low || value > o->high)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "iommu/iommu.h"
+#include "iommu/option.h"
 #include "iommu/smmuv3/events.h"
 #include "iommu/smmuv3/regs.h"
 
@@ -110,15 +111,8 @@ struct ims_smmuv3_config {
 #undef IMS_X
 };
 
-// One row for configuration readers: where the value lies in the struct, its range and sentence.
-struct ims_smmuv3_option {
-  const char *name, *sentence;
-  size_t offset; // of a uint32_t in struct ims_smmuv3_config
-  uint32_t low, high, def;
-  bool feature; // a row of IMS_SMMUV3_FEATURES
-};
 // The i-th row, features first; NULL behind the last.
-const struct ims_smmuv3_option *ims_smmuv3_options(unsigned i);
+const struct ims_option *ims_smmuv3_options(unsigned i);
 
 void ims_smmuv3_config_default(struct ims_smmuv3_config *c);
 

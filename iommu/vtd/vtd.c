@@ -5,7 +5,7 @@
 
 enum { FRO = IMS_VTD_OFF_FRCD / 16, IRO = IMS_VTD_OFF_IVA / 16 }; // where CAP and ECAP say those registers are
 
-static const struct ims_vtd_option options[] = {
+static const struct ims_option options[] = {
 #define IMS_X(name_, reg, lsb, bits, def_, sentence_)                                                                  \
   {.name = #name_,                                                                                                     \
    .sentence = (sentence_),                                                                                            \
@@ -26,17 +26,13 @@ static const struct ims_vtd_option options[] = {
 #undef IMS_X
 };
 
-const struct ims_vtd_option *ims_vtd_options(unsigned i) {
+const struct ims_option *ims_vtd_options(unsigned i) {
   return i < sizeof options / sizeof options[0] ? &options[i] : NULL;
-}
-
-static uint32_t get(const struct ims_vtd_config *c, const struct ims_vtd_option *o) {
-  return *(const uint32_t *)(const void *)((const char *)c + o->offset);
 }
 
 void ims_vtd_config_default(struct ims_vtd_config *c) {
   for (unsigned i = 0; i < sizeof options / sizeof options[0]; i++)
-    memcpy((char *)c + options[i].offset, &options[i].def, sizeof options[i].def);
+    ims_option_set(c, &options[i], options[i].def);
 }
 
 enum { FROM_CAP, FROM_ECAP };
@@ -69,7 +65,7 @@ uint64_t ims_vtd_ecap(const struct ims_vtd_config *c) { return put_together(c, F
 
 const char *ims_vtd_config_check(const struct ims_vtd_config *c) {
   for (unsigned i = 0; i < sizeof options / sizeof options[0]; i++)
-    if (get(c, &options[i]) < options[i].low || get(c, &options[i]) > options[i].high)
+    if (ims_option_get(c, &options[i]) < options[i].low || ims_option_get(c, &options[i]) > options[i].high)
       return options[i].sentence;
   if (c->nd == 7)
     return "nd = 7 is reserved";
@@ -147,34 +143,16 @@ static void build_formats(struct vtd *v) {
 
 static int build_caches(struct vtd *v) {
   const struct ims_vtd_config *c = &v->cfg;
-  const struct {
-    unsigned first, last;
-    uint32_t entries, ways, value_size;
-    bool sized;
-  } row[] = {
+  const unsigned value = sizeof(struct ims_tlb_value);
+  const struct ims_cache_row rows[] = {
       {IMS_CACHE_CONTEXT, IMS_CACHE_CONTEXT, c->context_entries, c->context_ways, sizeof(struct vtd_context), false},
       {IMS_CACHE_PASID, IMS_CACHE_PASID, c->pasid_entries, c->pasid_ways, sizeof(struct vtd_stages), false},
-      {IMS_CACHE_IOTLB, IMS_CACHE_IOTLB, c->iotlb_entries, c->iotlb_ways, sizeof(struct ims_tlb_value), true},
-      {IMS_CACHE_NESTED, IMS_CACHE_NESTED, c->nested_entries, c->nested_ways, sizeof(struct ims_tlb_value), true},
-      {IMS_CACHE_S1_L2, IMS_CACHE_S1_L5, c->s1_psc_entries, c->s1_psc_ways, sizeof(struct ims_tlb_value), false},
-      {IMS_CACHE_S2_L2, IMS_CACHE_S2_L5, c->s2_psc_entries, c->s2_psc_ways, sizeof(struct ims_tlb_value), false},
+      {IMS_CACHE_IOTLB, IMS_CACHE_IOTLB, c->iotlb_entries, c->iotlb_ways, value, true},
+      {IMS_CACHE_NESTED, IMS_CACHE_NESTED, c->nested_entries, c->nested_ways, value, true},
+      {IMS_CACHE_S1_L2, IMS_CACHE_S1_L5, c->s1_psc_entries, c->s1_psc_ways, value, false},
+      {IMS_CACHE_S2_L2, IMS_CACHE_S2_L5, c->s2_psc_entries, c->s2_psc_ways, value, false},
   };
-  for (unsigned i = 0; i < sizeof row / sizeof row[0]; i++) {
-    for (unsigned id = row[i].first; id <= row[i].last; id++) {
-      struct ims_cache_config cc = {.entries = row[i].entries,
-                                    .ways = row[i].ways,
-                                    .value_size = row[i].value_size,
-                                    .sized = row[i].sized,
-                                    .replacement = (enum ims_replacement)c->replacement,
-                                    .seed = 0x9e3779b97f4a7c15ull + id};
-      int err = ims_cache_init(&v->base.cache[id], &cc);
-      if (err)
-        return err;
-      if (row[i].entries)
-        v->base.caches |= 1u << id;
-    }
-  }
-  return IMS_ERR_OK;
+  return ims_iommu_build_caches(&v->base, rows, sizeof rows / sizeof rows[0], c->replacement);
 }
 
 static void vtd_free(struct ims_iommu *u) {

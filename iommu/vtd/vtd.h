@@ -5,6 +5,7 @@
 #pragma once
 
 #include "iommu/iommu.h"
+#include "iommu/option.h"
 #include "iommu/vtd/faults.h"
 #include "iommu/vtd/regs.h"
 
@@ -95,15 +96,8 @@ struct ims_vtd_config {
 #undef IMS_X
 };
 
-// One row for configuration readers: where the value lies in the struct, its range and sentence.
-struct ims_vtd_option {
-  const char *name, *sentence;
-  size_t offset; // of a uint32_t in struct ims_vtd_config
-  uint32_t low, high, def;
-  bool feature; // a row of IMS_VTD_FEATURES
-};
 // The i-th row, features first; NULL behind the last.
-const struct ims_vtd_option *ims_vtd_options(unsigned i);
+const struct ims_option *ims_vtd_options(unsigned i);
 
 void ims_vtd_config_default(struct ims_vtd_config *c);
 

@@ -103,7 +103,7 @@ public:
     return c;
   }
   unsigned AddUnit(const ims_vtd_config &config = UnitConfig()) {
-    ims_iommu_bus bus = {this, Message, AtsInvalidate, PageResponse};
+    ims_iommu_bus bus = {this, Message, AtsInvalidate, PageResponse, nullptr};
     ims_iommu *u = nullptr;
     EXPECT_EQ(ims_vtd_new(&u, &config, &mem, &bus), IMS_ERR_OK) << ims_vtd_config_check(&config);
     units.push_back(u);

@@ -320,7 +320,7 @@ TEST(Register, VirtualCommandResponseAsLinuxReadsIt) {
 
 TEST(Capabilities, RoundTrip) {
   for (unsigned i = 0;; i++) {
-    const ims_vtd_option *o = ims_vtd_options(i);
+    const ims_option *o = ims_vtd_options(i);
     if (!o)
       break;
     if (!o->feature)
