@@ -28,29 +28,29 @@ extern "C" {
   X(GBPA,            0x00044, 4, 0, "6.3.14", "global bypass attributes")                                             \
   X(AGBPA,           0x00048, 4, 0, "6.3.15", "alternate global bypass attributes")                                   \
   X(IRQ_CTRL,        0x00050, 4, 0, "6.3.16", "interrupt enables")                                                    \
-  X(IRQ_CTRLACK,     0x00054, 4, 0, "6.3.17", "interrupt enables in force")                                           \
-  X(GERROR,          0x00060, 4, 0, "6.3.18", "global errors, toggled by hardware")                                   \
-  X(GERRORN,         0x00064, 4, 0, "6.3.19", "global errors, acknowledged by software")                              \
-  X(GERROR_IRQ_CFG0, 0x00068, 8, 0, "6.3.20", "global error interrupt: address")                                      \
-  X(GERROR_IRQ_CFG1, 0x00070, 4, 0, "6.3.21", "global error interrupt: data")                                         \
-  X(GERROR_IRQ_CFG2, 0x00074, 4, 0, "6.3.22", "global error interrupt: attributes")                                   \
-  X(STRTAB_BASE,     0x00080, 8, 0, "6.3.23", "stream table address")                                                 \
-  X(STRTAB_BASE_CFG, 0x00088, 4, 0, "6.3.24", "stream table format")                                                  \
-  X(CMDQ_BASE,       0x00090, 8, 0, "6.3.25", "command queue address")                                                \
-  X(CMDQ_PROD,       0x00098, 4, 0, "6.3.26", "command queue write index")                                            \
-  X(CMDQ_CONS,       0x0009c, 4, 0, "6.3.27", "command queue read index and error")                                   \
-  X(EVENTQ_BASE,     0x000a0, 8, 0, "6.3.28", "event queue address")                                                  \
-  X(EVENTQ_IRQ_CFG0, 0x000b0, 8, 0, "6.3.31", "event queue interrupt: address")                                       \
-  X(EVENTQ_IRQ_CFG1, 0x000b8, 4, 0, "6.3.32", "event queue interrupt: data")                                          \
-  X(EVENTQ_IRQ_CFG2, 0x000bc, 4, 0, "6.3.33", "event queue interrupt: attributes")                                    \
-  X(PRIQ_BASE,       0x000c0, 8, 0, "6.3.34", "page request queue address")                                           \
-  X(PRIQ_IRQ_CFG0,   0x000d0, 8, 0, "6.3.37", "page request queue interrupt: address")                                \
-  X(PRIQ_IRQ_CFG1,   0x000d8, 4, 0, "6.3.38", "page request queue interrupt: data")                                   \
-  X(PRIQ_IRQ_CFG2,   0x000dc, 4, 0, "6.3.39", "page request queue interrupt: attributes")                             \
-  X(EVENTQ_PROD,     0x100a8, 4, 0, "6.3.29", "event queue write index and overflow")                                 \
-  X(EVENTQ_CONS,     0x100ac, 4, 0, "6.3.30", "event queue read index and overflow acknowledged")                     \
-  X(PRIQ_PROD,       0x100c8, 4, 0, "6.3.35", "page request queue write index and overflow")                          \
-  X(PRIQ_CONS,       0x100cc, 4, 0, "6.3.36", "page request queue read index and overflow acknowledged")
+  X(IRQ_CTRLACK,     0x00054, 4, 0, "6.3.18", "interrupt enables in force")                                           \
+  X(GERROR,          0x00060, 4, 0, "6.3.19", "global errors, toggled by hardware")                                   \
+  X(GERRORN,         0x00064, 4, 0, "6.3.20", "global errors, acknowledged by software")                              \
+  X(GERROR_IRQ_CFG0, 0x00068, 8, 0, "6.3.21", "global error interrupt: address")                                      \
+  X(GERROR_IRQ_CFG1, 0x00070, 4, 0, "6.3.22", "global error interrupt: data")                                         \
+  X(GERROR_IRQ_CFG2, 0x00074, 4, 0, "6.3.23", "global error interrupt: attributes")                                   \
+  X(STRTAB_BASE,     0x00080, 8, 0, "6.3.24", "stream table address")                                                 \
+  X(STRTAB_BASE_CFG, 0x00088, 4, 0, "6.3.25", "stream table format")                                                  \
+  X(CMDQ_BASE,       0x00090, 8, 0, "6.3.26", "command queue address")                                                \
+  X(CMDQ_PROD,       0x00098, 4, 0, "6.3.27", "command queue write index")                                            \
+  X(CMDQ_CONS,       0x0009c, 4, 0, "6.3.28", "command queue read index and error")                                   \
+  X(EVENTQ_BASE,     0x000a0, 8, 0, "6.3.29", "event queue address")                                                  \
+  X(EVENTQ_IRQ_CFG0, 0x000b0, 8, 0, "6.3.30", "event queue interrupt: address")                                       \
+  X(EVENTQ_IRQ_CFG1, 0x000b8, 4, 0, "6.3.31", "event queue interrupt: data")                                          \
+  X(EVENTQ_IRQ_CFG2, 0x000bc, 4, 0, "6.3.32", "event queue interrupt: attributes")                                    \
+  X(PRIQ_BASE,       0x000c0, 8, 0, "6.3.33", "page request queue address")                                           \
+  X(PRIQ_IRQ_CFG0,   0x000d0, 8, 0, "6.3.34", "page request queue interrupt: address")                                \
+  X(PRIQ_IRQ_CFG1,   0x000d8, 4, 0, "6.3.35", "page request queue interrupt: data")                                   \
+  X(PRIQ_IRQ_CFG2,   0x000dc, 4, 0, "6.3.36", "page request queue interrupt: attributes")                             \
+  X(EVENTQ_PROD,     0x100a8, 4, 0, "6.3.95", "event queue write index and overflow")                                 \
+  X(EVENTQ_CONS,     0x100ac, 4, 0, "6.3.96", "event queue read index and overflow acknowledged")                     \
+  X(PRIQ_PROD,       0x100c8, 4, 0, "6.3.97", "page request queue write index and overflow")                          \
+  X(PRIQ_CONS,       0x100cc, 4, 0, "6.3.98", "page request queue read index and overflow acknowledged")
 
 // F(register, field, high, low, access, sentence). The fields of IDR0, IDR1, IDR3, IDR5 and AIDR are IMS_SMMUV3_FEATURES in smmuv3.h.
 #define IMS_SMMUV3_FIELDS(F)                                                                                          \
