@@ -55,44 +55,24 @@ const char *ims_vtd_pgtt_name(unsigned pgtt) {
   }
 }
 
-static uint64_t ones(unsigned width) { return ~0ull >> (64 - width); }
-
-uint64_t ims_vtd_bits_get(const uint64_t *words, unsigned lsb, unsigned width) {
-  unsigned word = lsb / 64, shift = lsb % 64;
-  uint64_t value = words[word] >> shift;
-  if (shift + width > 64)
-    value |= words[word + 1] << (64 - shift);
-  return value & ones(width);
-}
-
-void ims_vtd_bits_set(uint64_t *words, unsigned lsb, unsigned width, uint64_t value) {
-  unsigned word = lsb / 64, shift = lsb % 64;
-  value &= ones(width);
-  words[word] = (words[word] & ~(ones(width) << shift)) | value << shift;
-  if (shift + width > 64) {
-    unsigned low = 64 - shift; // bits that went into the first word
-    words[word + 1] = (words[word + 1] & ~(ones(width) >> low)) | value >> low;
-  }
-}
-
 uint64_t ims_vtd_pe_get(const uint64_t pe[IMS_VTD_PE_WORDS], enum ims_pasid_field field) {
   const struct ims_vtd_field *f = ims_vtd_pe_field(field);
-  return f ? ims_vtd_bits_get(pe, f->lsb, f->width) : 0;
+  return f ? ims_bits_get(pe, f->lsb, f->width) : 0;
 }
 
 void ims_vtd_pe_set(uint64_t pe[IMS_VTD_PE_WORDS], enum ims_pasid_field field, uint64_t value) {
   const struct ims_vtd_field *f = ims_vtd_pe_field(field);
   if (f)
-    ims_vtd_bits_set(pe, f->lsb, f->width, value);
+    ims_bits_set(pe, f->lsb, f->width, value);
 }
 
 uint64_t ims_vtd_pde_get(uint64_t pde, enum ims_pasid_dir_field field) {
   const struct ims_vtd_field *f = ims_vtd_pde_field(field);
-  return f ? pde >> f->lsb & ones(f->width) : 0;
+  return f ? ims_bits_get(&pde, f->lsb, f->width) : 0;
 }
 
 void ims_vtd_pde_set(uint64_t *pde, enum ims_pasid_dir_field field, uint64_t value) {
   const struct ims_vtd_field *f = ims_vtd_pde_field(field);
   if (f)
-    *pde = (*pde & ~(ones(f->width) << f->lsb)) | (value & ones(f->width)) << f->lsb;
+    ims_bits_set(pde, f->lsb, f->width, value);
 }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "mem/error.h"
+#include "pasid/bits.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -113,11 +114,6 @@ uint64_t ims_vtd_pde_get(uint64_t pde, enum ims_pasid_dir_field field);
 // dropped. A number that is no field changes nothing.
 void ims_vtd_pe_set(uint64_t pe[IMS_VTD_PE_WORDS], enum ims_pasid_field field, uint64_t value);
 void ims_vtd_pde_set(uint64_t *pde, enum ims_pasid_dir_field field, uint64_t value);
-
-// `width` bits from bit `lsb` on of an array of words, across a border of words too; 1 <= width <= 64. The caller answers
-// for the array being long enough.
-uint64_t ims_vtd_bits_get(const uint64_t *words, unsigned lsb, unsigned width);
-void ims_vtd_bits_set(uint64_t *words, unsigned lsb, unsigned width, uint64_t value);
 
 // Where a PASID is found. Offsets are in bytes from PASIDDIRPTR and from SMPTBLPTR.
 static inline uint32_t ims_vtd_pasid_dir_index(uint32_t pasid) { return pasid >> 6 & 0x3fff; }

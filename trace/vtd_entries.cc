@@ -115,14 +115,14 @@ std::vector<Field> decode_vtd_entry(VtdEntry entry, const uint64_t *words, unsig
   std::vector<Field> out;
   std::vector<uint64_t> left(words, words + count);
   for (const ims_vtd_field *row : vtd_fields(entry)) {
-    uint64_t value = ims_vtd_bits_get(words, row->lsb, row->width);
-    ims_vtd_bits_set(left.data(), row->lsb, row->width, 0);
+    uint64_t value = ims_bits_get(words, row->lsb, row->width);
+    ims_bits_set(left.data(), row->lsb, row->width, 0);
     std::string name = row->name, meaning = meaning_of(entry, name, value);
     bool always = row->lsb == 0 || name == "T1" || name == "F";
     if (!value && !always)
       continue;
     if (name == "T1")
-      meaning = request_kinds[value << 1 | ims_vtd_bits_get(words, 92, 1)];
+      meaning = request_kinds[value << 1 | ims_bits_get(words, 92, 1)];
     if (is_pointer(*row))
       value <<= 12;
     bool in_hex = is_pointer(*row) || name == "FR" || name == "SID" || name == "PAT";
@@ -148,7 +148,7 @@ VtdEntry vtd_entry_of(unsigned structure, unsigned len, bool scalable) {
 }
 
 std::string vtd_entry_leads_to(VtdEntry entry, const uint64_t *words, const ims_request &req) {
-  auto bits = [&](unsigned lsb, unsigned width) { return ims_vtd_bits_get(words, lsb, width); };
+  auto bits = [&](unsigned lsb, unsigned width) { return ims_bits_get(words, lsb, width); };
   unsigned half = entry == VtdEntry::SCALABLE_ROOT && (req.source & 0x80) ? 64 : 0;
   if (!bits(half, 1))
     return half ? "not present (UP = 0)" : "not present";

@@ -133,8 +133,8 @@ TEST(VtdPasidEntry, FieldsMayCrossWords) {
       word = rng();
     before = pe;
     uint64_t value = rng();
-    ims_vtd_bits_set(pe.data(), lsb, width, value);
-    uint64_t got = ims_vtd_bits_get(pe.data(), lsb, width);
+    ims_bits_set(pe.data(), lsb, width, value);
+    uint64_t got = ims_bits_get(pe.data(), lsb, width);
     for (unsigned bit = 0; bit < 512; bit++) {
       bool in = bit >= lsb && bit < lsb + width;
       uint64_t want = in ? value >> (bit - lsb) & 1 : before[bit / 64] >> bit % 64 & 1;
