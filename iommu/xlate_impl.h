@@ -76,6 +76,22 @@ IMS_INLINE void ims_xlate_describe(struct ims_port *port, unsigned what, unsigne
     }                                                                                                                  \
   } while (0)
 
+// Does a cached translation serve this access? If a right is missing or a dirty bit is still to be set, the tables decide.
+// s1, s2: the stages it went through, or NULL.
+IMS_INLINE bool ims_tlb_serves(const struct ims_pgt *s1, const struct ims_pgt *s2, unsigned access,
+                               const struct ims_tlb_value *t) {
+  bool dirty = (t->flags & (IMS_TLB_S1_DIRTY | IMS_TLB_S2_DIRTY)) == (IMS_TLB_S1_DIRTY | IMS_TLB_S2_DIRTY);
+  if ((access & IMS_ACC_W) && !dirty)
+    return false;
+  if (access & IMS_ACC_QUERY) {
+    static const struct ims_pgt none = {0};
+    unsigned rights = ims_walk_rights(s1 ? s1 : &none, s2 ? s2 : &none, t->perm1, t->perm2, access & IMS_ACC_PRIV);
+    return rights & IMS_PERM_R && (!(access & IMS_ACC_W) || (rights & IMS_PERM_W));
+  }
+  return (!s1 || ims_fs_judge(s1, t->perm1, access) == IMS_DENY_NOTHING) &&
+         (!s2 || ims_ss_judge(s2, t->perm2, access) == IMS_DENY_NOTHING);
+}
+
 // The untimed run: the same code, answered in place. What is handed to functions that are not inlined is a copy, so that
 // the walk itself stays in registers.
 IMS_INLINE bool ims_now_read64(void *ctx, uint64_t hpa, uint64_t *value) {

@@ -62,6 +62,9 @@ struct smmu_flight {
   uint8_t side;     // of the CD
   uint8_t fetching; // enum ims_structure of the table or CD that goes through stage 2; 0: none
   bool bypass_s1;   // S1DSS, or Config=110
+  bool split;       // split-stage ATS
+  bool wants_stall; // the fault at hand stalls if a STAG is free
+  bool probed_global;
   uint32_t ssid;
   uint64_t iova; // with an ignored top byte replaced
   uint64_t at;   // hpa of the structure being read
@@ -84,7 +87,8 @@ struct smmuv3 {
   struct ims_iommu base; // first
   struct ims_smmuv3_config cfg;
   struct ims_regfile regs;
-  unsigned oas; // bits
+  unsigned oas;        // bits
+  bool global_entries; // the IOTLB has held translations for every ASID
 
   bool cmdq_running;        // guards against re-entry: a command's effects may write registers
   bool page1_writes;        // see mmio.c

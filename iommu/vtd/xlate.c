@@ -92,22 +92,14 @@ static unsigned reason_of(const struct ims_walk_fault *w, bool write, unsigned s
 #define CONTEXT_KEY ims_tag_key(SOURCE)
 #define PASID_KEY   ims_tag_key(SOURCE << 20 | f->pasid)
 
-// Does a cached translation serve this request? If a right is missing or a dirty bit is still to be set, the tables decide
-// (VT-d 3.6.2, 3.7.2 allow either).
+// Does a cached translation serve this request? VT-d 3.6.2, 3.7.2 allow to walk again where a right is missing.
 IMS_INLINE bool iotlb_serves(const struct vtd_flight *f, const struct vtd_stages *s, const struct ims_tlb_value *t) {
-  unsigned access = f->access;
-  bool dirty = (t->flags & (IMS_TLB_S1_DIRTY | IMS_TLB_S2_DIRTY)) == (IMS_TLB_S1_DIRTY | IMS_TLB_S2_DIRTY);
-  if ((access & IMS_ACC_W) && !dirty)
-    return false;
   const unsigned all = IMS_PERM_R | IMS_PERM_W | IMS_PERM_U;
-  if (__builtin_expect((t->perm1 & t->perm2 & all) == all && !(access & IMS_ACC_X), 1))
+  const unsigned dirty = IMS_TLB_S1_DIRTY | IMS_TLB_S2_DIRTY;
+  if (__builtin_expect((t->perm1 & t->perm2 & all) == all && !(f->access & IMS_ACC_X) && (t->flags & dirty) == dirty,
+                       1))
     return true; // nothing is denied to anybody
-  if (access & IMS_ACC_QUERY) {
-    unsigned rights = ims_walk_rights(&s->s1, &s->s2, t->perm1, t->perm2, access & IMS_ACC_PRIV);
-    return rights & IMS_PERM_R && (!(access & IMS_ACC_W) || (rights & IMS_PERM_W));
-  }
-  return (!s->s1.fmt || ims_fs_judge(&s->s1, t->perm1, access) == IMS_DENY_NOTHING) &&
-         (!s->s2.fmt || ims_ss_judge(&s->s2, t->perm2, access) == IMS_DENY_NOTHING);
+  return ims_tlb_serves(s->s1.fmt ? &s->s1 : NULL, s->s2.fmt ? &s->s2 : NULL, f->access, t);
 }
 
 // What a cached entry that does not serve is answered with when rights are judged from the cache.
