@@ -34,7 +34,7 @@ struct smmu_ste {
   uint8_t s1dss;   // SMMU_S1DSS_*, reserved encodings resolved
   uint8_t eats;    // effective: SMMU_EATS_*
   uint8_t world;   // enum smmu_world
-  bool s1stalld, s2s, s2r, mev, ppar, dcp, dre;
+  bool s1stalld, s1pie, s2s, s2r, mev, ppar, dcp, dre;
   uint8_t mtcfg, memattr, alloccfg, shcfg, privcfg, instcfg; // effective: as incoming where the SMMU cannot override
   uint16_t vmid;                                             // 0 where stage 2 is not implemented
   uint64_t s1ctxptr;                                         // HPA, or IPA when has_s2
