@@ -25,7 +25,7 @@ extern "C" {
   X(CR1,             0x00028, 4, 0, "6.3.11", "attributes of accesses to tables and queues")                          \
   X(CR2,             0x0002c, 4, 0, "6.3.12", "control of less used features")                                        \
   X(STATUSR,         0x00040, 4, 0, "6.3.13", "power")                                                                \
-  X(GBPA,            0x00044, 4, 0, "6.3.14", "global bypass attributes")                                             \
+  X(GBPA,            0x00044, 4, 0x1000, "6.3.14", "global bypass attributes")                                             \
   X(AGBPA,           0x00048, 4, 0, "6.3.15", "alternate global bypass attributes")                                   \
   X(IRQ_CTRL,        0x00050, 4, 0, "6.3.16", "interrupt enables")                                                    \
   X(IRQ_CTRLACK,     0x00054, 4, 0, "6.3.18", "interrupt enables in force")                                           \
@@ -88,7 +88,7 @@ extern "C" {
   F(GBPA,            PRIVCFG,    17, 16, RW,  "privilege: 2 unprivileged, 3 privileged")                              \
   F(GBPA,            INSTCFG,    19, 18, RW,  "2 data, 3 instruction")                                                \
   F(GBPA,            ABORT,      20, 20, RW,  "abort everything while translation is off")                            \
-  F(GBPA,            UPDATE,     31, 31, RW,  "written with the others; clear when they are in force")                \
+  F(GBPA,            UPDATE,     31, 31, CMD, "written with the others; clear when they are in force")                \
   F(IRQ_CTRL,        GERROR_IRQEN,0,  0, RW,  "global error interrupt enabled")                                       \
   F(IRQ_CTRL,        PRIQ_IRQEN,  1,  1, RW,  "page request queue interrupt enabled")                                 \
   F(IRQ_CTRL,        EVENTQ_IRQEN,2,  2, RW,  "event queue interrupt enabled")                                        \
@@ -111,32 +111,32 @@ extern "C" {
   F(GERRORN,         MSI_PRIQ_ABT,6,  6, RW,  "acknowledges")                                                         \
   F(GERRORN,         MSI_GERROR_ABT,7,7, RW,  "acknowledges")                                                         \
   F(GERRORN,         SFM,         8,  8, RW,  "acknowledges")                                                         \
-  F(GERROR_IRQ_CFG0, ADDR,       51,  2, RW,  "address; 0: no message")                                               \
+  F(GERROR_IRQ_CFG0, ADDR,       55,  2, RW,  "address; 0: no message")                                               \
   F(GERROR_IRQ_CFG1, DATA,       31,  0, RW,  "payload")                                                              \
   F(GERROR_IRQ_CFG2, MEMATTR,     3,  0, RW,  "memory type")                                                          \
   F(GERROR_IRQ_CFG2, SH,          5,  4, RW,  "shareability")                                                         \
-  F(STRTAB_BASE,     ADDR,       51,  6, RW,  "address")                                                              \
+  F(STRTAB_BASE,     ADDR,       55,  6, RW,  "address")                                                              \
   F(STRTAB_BASE,     RA,         62, 62, RW,  "read-allocate hint")                                                   \
   F(STRTAB_BASE_CFG, LOG2SIZE,    5,  0, RW,  "log2 of the StreamIDs that the table covers")                          \
   F(STRTAB_BASE_CFG, SPLIT,      10,  6, RW,  "StreamID bits of the second level: 6, 8, 10")                          \
   F(STRTAB_BASE_CFG, FMT,        17, 16, RW,  "0 linear, 1 two levels")                                               \
   F(CMDQ_BASE,       LOG2SIZE,    4,  0, RW,  "log2 of the entries")                                                  \
-  F(CMDQ_BASE,       ADDR,       51,  5, RW,  "address")                                                              \
+  F(CMDQ_BASE,       ADDR,       55,  5, RW,  "address")                                                              \
   F(CMDQ_BASE,       RA,         62, 62, RW,  "read-allocate hint")                                                   \
   F(CMDQ_PROD,       WR,         19,  0, RW,  "write index with its wrap bit")                                        \
   F(CMDQ_CONS,       RD,         19,  0, RW,  "read index with its wrap bit")                                         \
   F(CMDQ_CONS,       ERR,        30, 24, RW,  "1 illegal command, 2 fetch aborted, 3 ATC invalidation timed out")     \
   F(EVENTQ_BASE,     LOG2SIZE,    4,  0, RW,  "log2 of the entries")                                                  \
-  F(EVENTQ_BASE,     ADDR,       51,  5, RW,  "address")                                                              \
+  F(EVENTQ_BASE,     ADDR,       55,  5, RW,  "address")                                                              \
   F(EVENTQ_BASE,     WA,         62, 62, RW,  "write-allocate hint")                                                  \
-  F(EVENTQ_IRQ_CFG0, ADDR,       51,  2, RW,  "address; 0: no message")                                               \
+  F(EVENTQ_IRQ_CFG0, ADDR,       55,  2, RW,  "address; 0: no message")                                               \
   F(EVENTQ_IRQ_CFG1, DATA,       31,  0, RW,  "payload")                                                              \
   F(EVENTQ_IRQ_CFG2, MEMATTR,     3,  0, RW,  "memory type")                                                          \
   F(EVENTQ_IRQ_CFG2, SH,          5,  4, RW,  "shareability")                                                         \
   F(PRIQ_BASE,       LOG2SIZE,    4,  0, RW,  "log2 of the entries")                                                  \
-  F(PRIQ_BASE,       ADDR,       51,  5, RW,  "address")                                                              \
+  F(PRIQ_BASE,       ADDR,       55,  5, RW,  "address")                                                              \
   F(PRIQ_BASE,       WA,         62, 62, RW,  "write-allocate hint")                                                  \
-  F(PRIQ_IRQ_CFG0,   ADDR,       51,  2, RW,  "address; 0: no message")                                               \
+  F(PRIQ_IRQ_CFG0,   ADDR,       55,  2, RW,  "address; 0: no message")                                               \
   F(PRIQ_IRQ_CFG1,   DATA,       31,  0, RW,  "payload")                                                              \
   F(PRIQ_IRQ_CFG2,   MEMATTR,     3,  0, RW,  "memory type")                                                          \
   F(PRIQ_IRQ_CFG2,   SH,          5,  4, RW,  "shareability")                                                         \

@@ -81,6 +81,9 @@ struct smmu_stall {
   bool used;
   uint32_t source;
   uint64_t when; // counts up: the oldest is the smallest
+  // eventq.c: a record that found no room in the event queue, and the epoch of then.
+  bool unrecorded;
+  uint64_t record[4], epoch;
 };
 
 struct smmuv3 {
@@ -91,7 +94,7 @@ struct smmuv3 {
   bool global_entries; // the IOTLB has held translations for every ASID
 
   bool cmdq_running;        // guards against re-entry: a command's effects may write registers
-  bool page1_writes;        // see mmio.c
+  bool eventq_draining;     // likewise
   struct smmu_stall *stall; // [cfg.stall_max], by STAG
   uint64_t stalls;          // counts up
   uint32_t stalled;         // in use
@@ -122,8 +125,13 @@ unsigned smmu_find_ste(struct smmuv3 *s, uint32_t sid, struct smmu_ste *ste);
 void smmu_event(struct smmuv3 *s, const uint64_t record[4], bool mev);
 void smmu_eventq_drain(
     struct smmuv3 *s); // after software moved EVENTQ_CONS or enabled the queue: stalled records waiting
-void smmu_gerror(struct smmuv3 *s, uint64_t bit); // toggles an inactive error, with its interrupt
-void smmu_interrupt(struct smmuv3 *s, enum ims_smmuv3_reg cfg0, unsigned enable_bit, uint64_t abt_bit); // *_IRQ_CFG0
+// A mask of GERROR, IMS_SMMUV3_BITS(GERROR_...): toggles those that are inactive, with the interrupt.
+void smmu_gerror(struct smmuv3 *s, uint64_t errors);
+// The interrupt of a *_IRQ_CFG0, if its bit in IRQ_CTRL (a mask) is set; `aborted`: the error if the message aborts.
+void smmu_interrupt(struct smmuv3 *s, enum ims_smmuv3_reg cfg0, uint64_t enable, uint64_t aborted);
+// A message, also that of a CMD_SYNC: a write of 32 bits into memory, if there is any, which the bus is told of. Address 0:
+// none. False: it aborted, since neither memory nor a bus was there to take it.
+bool smmu_message(struct smmuv3 *s, uint64_t addr, uint32_t data);
 
 // stall.c: a free STAG for a request of this source, or false: none is free (the fault then terminates).
 bool smmu_stall(struct smmuv3 *s, uint32_t source, uint16_t *stag);
@@ -150,6 +158,23 @@ void smmu_invalidate_all(struct smmuv3 *s);
 // prq.c
 bool smmu_page_request(struct ims_iommu *u, const struct ims_page_request *r);
 
+// Indexes of a queue (3.5.1): the index proper below the wrap bit, and both. `cap`: IDR1.CMDQS, EVENTQS or PRIQS.
+static inline unsigned smmu_queue_log2(uint64_t base, unsigned cap) {
+  unsigned log2size = (unsigned)IMS_SMMUV3_GET(base, CMDQ_BASE_LOG2SIZE);
+  return log2size < cap ? log2size : cap;
+}
+static inline uint32_t smmu_queue_mask(unsigned log2size) { return (2u << log2size) - 1; }
+// Entries between the indexes. More than 2^log2size: they are inconsistent, and the queue counts as full.
+static inline uint32_t smmu_queue_used(uint64_t prod, uint64_t cons, unsigned log2size) {
+  return ((uint32_t)prod - (uint32_t)cons) & smmu_queue_mask(log2size);
+}
+// First byte of a queue: aligned to its size, 32 bytes at least (6.3.26).
+static inline uint64_t smmu_queue_base(uint64_t base, unsigned log2size, unsigned entry) {
+  uint64_t bytes = (uint64_t)entry << log2size;
+  return base & IMS_SMMUV3_BITS(CMDQ_BASE_ADDR) & ~((bytes > 32 ? bytes : 32) - 1);
+}
+
 // mmio.c
+void smmu_mmio_restrict(struct smmuv3 *s); // fields of features that the unit lacks become reserved
 uint64_t smmu_mmio_read(struct ims_iommu *u, uint32_t offset, unsigned size);
 void smmu_mmio_write(struct ims_iommu *u, uint32_t offset, unsigned size, uint64_t value);
