@@ -93,6 +93,7 @@ struct smmuv3 {
   unsigned oas;        // bits
   bool global_entries; // the IOTLB has held translations for every ASID
 
+  bool atc_timed_out;       // a device did not answer an ATC_INV: the next CMD_SYNC tells
   bool cmdq_running;        // guards against re-entry: a command's effects may write registers
   bool eventq_draining;     // likewise
   struct smmu_stall *stall; // [cfg.stall_max], by STAG
@@ -137,6 +138,7 @@ bool smmu_message(struct smmuv3 *s, uint64_t addr, uint32_t data);
 bool smmu_stall(struct smmuv3 *s, uint32_t source, uint16_t *stag);
 void smmu_resume(struct smmuv3 *s, uint32_t source, uint16_t stag, enum ims_resume_action action); // no match: no-op
 void smmu_stall_term(struct smmuv3 *s, uint32_t source);                                           // CMD_STALL_TERM
+void smmu_stall_end_all(struct smmuv3 *s); // CR0.SMMUEN was cleared: what waits is terminated (3.12.2)
 
 // cmdq.c
 void smmu_cmdq_run(struct smmuv3 *s);
