@@ -152,25 +152,26 @@ static void command_error(struct smmuv3 *s, unsigned code) {
 
 // The queue as the registers describe it now.
 struct queue {
-  uint64_t base, index_mask, wrap; // hpa; bits of an index; the bit above them
-  uint64_t rd, wr;                 // with their wrap bits
+  unsigned log2;
+  uint32_t rd, used; // used > 2^log2: the indexes contradict each other
 };
 
 static struct queue queue_of(const struct smmuv3 *s) {
-  unsigned n = (unsigned)SMMU_FIELD(s, CMDQ_BASE, LOG2SIZE);
-  n = n < s->cfg.cmdqs ? n : s->cfg.cmdqs;
-  uint64_t bytes = 16ull << n, align = bytes > 32 ? bytes : 32;
-  struct queue q = {.index_mask = (1ull << n) - 1, .wrap = 1ull << n};
-  q.base = SMMU_REG(s, CMDQ_BASE) & IMS_SMMUV3_BITS(CMDQ_BASE_ADDR) & ~(align - 1);
-  q.rd = SMMU_REG(s, CMDQ_CONS) & (q.wrap | q.index_mask);
-  q.wr = SMMU_REG(s, CMDQ_PROD) & (q.wrap | q.index_mask);
-  return q;
+  unsigned n = smmu_queue_log2(SMMU_REG(s, CMDQ_BASE), s->cfg.cmdqs);
+  return (struct queue){.log2 = n,
+                        .rd = (uint32_t)SMMU_REG(s, CMDQ_CONS) & smmu_queue_mask(n),
+                        .used = smmu_queue_used(SMMU_REG(s, CMDQ_PROD), SMMU_REG(s, CMDQ_CONS), n)};
 }
 
 static bool runs(const struct smmuv3 *s, const struct queue *q) {
   uint64_t errors = SMMU_REG(s, GERROR) ^ SMMU_REG(s, GERRORN);
-  bool contradict = ((q->wr - q->rd) & (q->wrap | q->index_mask)) > q->wrap;
-  return SMMU_FIELD(s, CR0, CMDQEN) && !(errors & IMS_SMMUV3_BITS(GERROR_CMDQ_ERR)) && q->rd != q->wr && !contradict;
+  return SMMU_FIELD(s, CR0, CMDQEN) && !(errors & IMS_SMMUV3_BITS(GERROR_CMDQ_ERR)) && q->used &&
+         q->used <= 1u << q->log2;
+}
+
+static bool fetch(struct smmuv3 *s, const struct queue *q, uint64_t c[2]) {
+  uint64_t at = smmu_queue_base(SMMU_REG(s, CMDQ_BASE), q->log2, 16) + (q->rd & ((1u << q->log2) - 1)) * 16ull;
+  return ims_mem_read(s->base.mem, at, c, 16) == IMS_ERR_OK;
 }
 
 // What a command sets off may write registers: they are looked at anew for each one. The read index moves before that,
@@ -180,9 +181,9 @@ void smmu_cmdq_run(struct smmuv3 *s) {
     return;
   s->cmdq_running = true;
   for (struct queue q = queue_of(s); runs(s, &q); q = queue_of(s)) {
-    uint64_t c[2], at = (q.base + (q.rd & q.index_mask) * 16) & IMS_REG_BITS(s->oas - 1, 0);
+    uint64_t c[2];
     struct decoded d;
-    if (ims_mem_read(s->base.mem, at, c, sizeof c) != IMS_ERR_OK) {
+    if (!fetch(s, &q, c)) {
       command_error(s, CERROR_ABT);
     } else if (!decode(s, c, &d)) {
       command_error(s, CERROR_ILL);
@@ -190,7 +191,7 @@ void smmu_cmdq_run(struct smmuv3 *s) {
       s->atc_timed_out = false; // told once: the SYNC may be repeated (3.9.1.4)
       command_error(s, CERROR_ATC_INV_SYNC);
     } else {
-      uint64_t next = (q.rd + 1) & (q.wrap | q.index_mask);
+      uint64_t next = (q.rd + 1) & smmu_queue_mask(q.log2);
       SMMU_REG(s, CMDQ_CONS) = (SMMU_REG(s, CMDQ_CONS) & ~IMS_SMMUV3_BITS(CMDQ_CONS_RD)) | next;
       execute(s, c, &d);
     }

@@ -111,9 +111,7 @@ static void control(struct smmuv3 *s) {
   uint64_t was = SMMU_REG(s, CR0ACK), now = SMMU_REG(s, CR0), rises = now & ~was;
   SMMU_REG(s, CR0ACK) = now;
   if (was & ~now & IMS_SMMUV3_BITS(CR0_SMMUEN))
-    for (uint32_t stag = 0; stag < s->cfg.stall_max; stag++)
-      if (s->stall[stag].used)
-        smmu_resume(s, s->stall[stag].source, (uint16_t)stag, IMS_RESUME_ABORT);
+    smmu_stall_end_all(s);
   if (rises & IMS_SMMUV3_BITS(CR0_EVENTQEN))
     smmu_eventq_drain(s);
   if (rises & IMS_SMMUV3_BITS(CR0_CMDQEN))

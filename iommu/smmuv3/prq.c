@@ -11,26 +11,6 @@ static void respond(const struct smmuv3 *s, const struct ims_page_request *r, bo
     s->base.bus.page_response(s->base.bus.ctx, &resp);
 }
 
-// The queue as the registers describe it now.
-struct queue {
-  uint64_t base, index_mask, wrap; // hpa; bits of an index; the bit above them
-  uint64_t rd, wr;                 // with their wrap bits
-};
-
-static struct queue queue_of(const struct smmuv3 *s) {
-  unsigned n = (unsigned)SMMU_FIELD(s, PRIQ_BASE, LOG2SIZE);
-  n = n < s->cfg.priqs ? n : s->cfg.priqs;
-  uint64_t bytes = 16ull << n, align = bytes > 32 ? bytes : 32;
-  struct queue q = {.index_mask = (1ull << n) - 1, .wrap = 1ull << n};
-  q.base = SMMU_REG(s, PRIQ_BASE) & IMS_SMMUV3_BITS(PRIQ_BASE_ADDR) & ~(align - 1);
-  q.rd = SMMU_REG(s, PRIQ_CONS) & (q.wrap | q.index_mask);
-  q.wr = SMMU_REG(s, PRIQ_PROD) & (q.wrap | q.index_mask);
-  return q;
-}
-
-// Indexes that contradict each other count as a full queue (3.5.1).
-static bool is_full(const struct queue *q) { return ((q->wr - q->rd) & (q->wrap | q->index_mask)) >= q->wrap; }
-
 static bool in_overflow(const struct smmuv3 *s) {
   return SMMU_FIELD(s, PRIQ_PROD, OVFLG) != SMMU_FIELD(s, PRIQ_CONS, OVACKFLG);
 }
@@ -65,15 +45,16 @@ static void auto_respond(struct smmuv3 *s, const struct ims_page_request *r, boo
   respond(s, r, false, RESPONSE_FAILURE);
 }
 
-// False: aborted.
-static bool write_entry(struct smmuv3 *s, const struct queue *q, const struct ims_page_request *r, bool pasid) {
+// False: the write aborted.
+static bool write_entry(struct smmuv3 *s, unsigned log2, const struct ims_page_request *r, bool pasid) {
   uint64_t entry[2] = {r->source | (uint64_t)(pasid ? r->pasid & 0xfffff : 0) << 32 |
                            (uint64_t)(pasid && r->priv) << 58 | (uint64_t)(pasid && r->exec) << 59 |
                            (uint64_t)r->read << 60 | (uint64_t)r->write << 61 | (uint64_t)r->last << 62 |
                            (uint64_t)pasid << 63,
                        (r->group & 0x1ffu) | r->addr >> 12 << 12};
-  uint64_t at = (q->base + (q->wr & q->index_mask) * 16) & IMS_REG_BITS(s->oas - 1, 0); // 3.4.3: cut to the OAS
-  return ims_mem_write(s->base.mem, at, entry, sizeof entry) == IMS_ERR_OK;
+  uint64_t index = SMMU_REG(s, PRIQ_PROD) & ((1u << log2) - 1);
+  return ims_mem_write(s->base.mem, smmu_queue_base(SMMU_REG(s, PRIQ_BASE), log2, sizeof entry) + index * sizeof entry,
+                       entry, sizeof entry) == IMS_ERR_OK;
 }
 
 bool smmu_page_request(struct ims_iommu *u, const struct ims_page_request *r) {
@@ -86,9 +67,10 @@ bool smmu_page_request(struct ims_iommu *u, const struct ims_page_request *r) {
       respond(s, r, false, RESPONSE_FAILURE); // 8.2: every request, also within a group
     return false;
   }
-  struct queue q = queue_of(s);
+  unsigned log2 = smmu_queue_log2(SMMU_REG(s, PRIQ_BASE), s->cfg.priqs);
+  uint32_t used = smmu_queue_used(SMMU_REG(s, PRIQ_PROD), SMMU_REG(s, PRIQ_CONS), log2);
   bool lo = SMMU_FIELD(s, PRIQ_IRQ_CFG2, LO);
-  if (in_overflow(s) || is_full(&q)) {
+  if (in_overflow(s) || used >> log2) {
     if (!in_overflow(s))
       SMMU_REG(s, PRIQ_PROD) ^= IMS_SMMUV3_BITS(PRIQ_PROD_OVFLG);
     if (lo && r->last) // 6.3.36: also of one that overflow discards
@@ -97,15 +79,15 @@ bool smmu_page_request(struct ims_iommu *u, const struct ims_page_request *r) {
       auto_respond(s, r, pasid);
     return false;
   }
-  if (!write_entry(s, &q, r, pasid)) {
+  if (!write_entry(s, log2, r, pasid)) {
     smmu_gerror(s, IMS_SMMUV3_BITS(GERROR_PRIQ_ABT));
     if (!stop_marker)
       respond(s, r, false, RESPONSE_FAILURE);
     return false;
   }
-  uint64_t next = (q.wr + 1) & (q.wrap | q.index_mask);
+  uint64_t next = (SMMU_REG(s, PRIQ_PROD) + 1) & smmu_queue_mask(log2);
   SMMU_REG(s, PRIQ_PROD) = (SMMU_REG(s, PRIQ_PROD) & ~IMS_SMMUV3_BITS(PRIQ_PROD_WR)) | next;
-  if (lo ? r->last : q.rd == q.wr)
+  if (lo ? r->last : !used)
     interrupt(s);
   return true;
 }
