@@ -556,8 +556,8 @@ private:
     return w;
   }
 
-  static const struct ims_vtd_field_info *register_field(std::string_view reg, std::string_view name,
-                                                         std::vector<std::string> *names) {
+  static const struct ims_reg_field *register_field(std::string_view reg, std::string_view name,
+                                                    std::vector<std::string> *names) {
     RegisterName r;
     if (!register_by_name(reg, &r) || r.reg < 0)
       return nullptr;
@@ -621,7 +621,7 @@ private:
       if (output != (e.info->id == EventId::MMIO_READ))
         return false;
       const Value *reg = e.find("REGISTER");
-      const struct ims_vtd_field_info *f = reg ? register_field(reg->text, key, names) : nullptr;
+      const struct ims_reg_field *f = reg ? register_field(reg->text, key, names) : nullptr;
       if (f) {
         want->what = f->name;
         if (f->high - f->low < 63)

@@ -22,9 +22,9 @@ uint32_t PlayerImpl::register_offset(Unit &u, const Value &v, unsigned *bytes, i
   return static_cast<uint32_t>((cap >> 24 & 0x3ff) * 16) + static_cast<uint32_t>(name.frcd) * 16 + name.offset;
 }
 
-static uint64_t field_mask(const struct ims_vtd_field_info &f) { return ~0ull >> (63 - (f.high - f.low)); }
+static uint64_t field_mask(const struct ims_reg_field &f) { return ~0ull >> (63 - (f.high - f.low)); }
 
-static const struct ims_vtd_field_info *field_of(int reg, const std::string &name) {
+static const struct ims_reg_field *field_of(int reg, const std::string &name) {
   for (unsigned i = 0; reg >= 0 && i < ims_vtd_field_count; i++)
     if (ims_vtd_fields[i].reg == reg && name == ims_vtd_fields[i].name)
       return &ims_vtd_fields[i];
@@ -32,14 +32,14 @@ static const struct ims_vtd_field_info *field_of(int reg, const std::string &nam
 }
 
 // Fields that hold the upper bits of an address are shown as that address.
-static bool is_address(const struct ims_vtd_field_info &f) {
+static bool is_address(const struct ims_reg_field &f) {
   return (f.low >= 12 && f.high == 63) || (f.low == 2 && f.high == 31);
 }
 
 static std::string fields_text(int reg, uint64_t value) {
   std::string words;
   for (unsigned i = 0; reg >= 0 && i < ims_vtd_field_count; i++) {
-    const struct ims_vtd_field_info &f = ims_vtd_fields[i];
+    const struct ims_reg_field &f = ims_vtd_fields[i];
     uint64_t v = value >> f.low & field_mask(f);
     if (f.reg == reg && v)
       words += (words.empty() ? "" : ", ") + std::string(f.name) +
@@ -57,7 +57,7 @@ void PlayerImpl::mmio_write_event() {
   uint32_t offset = register_offset(u, *arg("REGISTER"), &bytes, &reg);
   uint64_t value = number("value");
   for (const Arg &a : event->args)
-    if (const struct ims_vtd_field_info *f = event->info->param(a.key) ? nullptr : field_of(reg, a.key)) {
+    if (const struct ims_reg_field *f = event->info->param(a.key) ? nullptr : field_of(reg, a.key)) {
       uint64_t v = eval(a.value);
       if (v & ~field_mask(*f))
         fail(a.value.at, hex(v) + " does not fit the " + std::to_string(f->high - f->low + 1) + " bits of this field");
@@ -82,7 +82,7 @@ void PlayerImpl::mmio_read_event() {
   uint64_t value = ims_iommu_read(u.iommu, offset, bytes);
   put_number("value", value, true);
   for (unsigned i = 0; reg >= 0 && i < ims_vtd_field_count; i++) {
-    const struct ims_vtd_field_info &f = ims_vtd_fields[i];
+    const struct ims_reg_field &f = ims_vtd_fields[i];
     if (f.reg == reg)
       put_number(f.name, value >> f.low & field_mask(f), f.high - f.low > 8);
   }

@@ -40,7 +40,7 @@ static void mmio(struct text *t, const struct ims_note *n) {
     reg++;
   bool any = false;
   for (unsigned i = 0; i < ims_vtd_field_count; i++) {
-    const struct ims_vtd_field_info *f = &ims_vtd_fields[i];
+    const struct ims_reg_field *f = &ims_vtd_fields[i];
     uint64_t v = bits(n->word[0], f->high, f->low);
     if (f->reg != reg || !v || n->bytes * 8u <= f->high)
       continue;

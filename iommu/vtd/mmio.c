@@ -3,7 +3,7 @@
 // VT-d rev 4.1, chapter 11.
 #include "iommu/vtd/vtd_internal.h"
 
-const struct ims_vtd_reg_info ims_vtd_regs[IMS_VTD_REG_COUNT] = {
+const struct ims_reg_info ims_vtd_regs[IMS_VTD_REG_COUNT] = {
 #define IMS_X(name_, offset_, bytes_, reset_, section_, sentence_)                                                     \
   {.name = #name_,                                                                                                     \
    .section = (section_),                                                                                              \
@@ -15,14 +15,14 @@ const struct ims_vtd_reg_info ims_vtd_regs[IMS_VTD_REG_COUNT] = {
 #undef IMS_X
 };
 
-const struct ims_vtd_field_info ims_vtd_fields[] = {
+const struct ims_reg_field ims_vtd_fields[] = {
 #define IMS_F(reg_, field_, high_, low_, access_, sentence_)                                                           \
   {.name = #field_,                                                                                                    \
    .sentence = (sentence_),                                                                                            \
    .reg = IMS_VTD_##reg_,                                                                                              \
    .high = (high_),                                                                                                    \
    .low = (low_),                                                                                                      \
-   .access = IMS_VTD_##access_},
+   .access = IMS_REG_##access_},
     IMS_VTD_FIELDS(IMS_F)
 #undef IMS_F
 };
@@ -168,17 +168,12 @@ static void after_write(struct vtd *v, enum ims_vtd_reg r, uint64_t value) {
 }
 
 // One register, or the half of one that `lanes` covers.
-static void write_lanes(struct vtd *v, enum ims_vtd_reg r, uint64_t lanes, uint64_t value) {
-  const struct vtd_reg_masks *m = &v->mask[r];
-  value &= lanes;
+static void store(void *ctx, unsigned r, uint64_t lanes, uint64_t value) {
+  struct vtd *v = ctx;
   if (r == IMS_VTD_IQA && (v->reg[IMS_VTD_GSTS] & IMS_VTD_BITS(GSTS_QIES)))
     return; // a queue must not move while it runs (11.4.23)
-  if (!((m->rw | m->wo | m->cmd | m->w1c) & lanes))
-    return;
-  uint64_t stored = m->rw | m->wo;
-  v->reg[r] = (v->reg[r] & ~(stored & lanes)) | (value & stored);
-  v->reg[r] &= ~(value & m->w1c);
-  after_write(v, r, value);
+  if (ims_regfile_store(&v->regs, r, lanes, value))
+    after_write(v, (enum ims_vtd_reg)r, value);
 }
 
 void vtd_mmio_write(struct ims_iommu *u, uint32_t offset, unsigned size, uint64_t value) {
@@ -192,42 +187,13 @@ void vtd_mmio_write(struct ims_iommu *u, uint32_t offset, unsigned size, uint64_
     }
     return;
   }
-  if (offset >= 0x1000)
-    return;
-  unsigned at = v->reg_at[offset / 4];
-  if (!at) {
-    if (size == 8)
-      vtd_mmio_write(u, offset + 4, 4, value >> 32);
-    return;
-  }
-  const struct ims_vtd_reg_info *info = &ims_vtd_regs[at - 1];
-  if (info->bytes == 8 && size == 8) {
-    write_lanes(v, at - 1, ~0ull, value);
-  } else if (info->bytes == 8) {
-    unsigned shift = offset % 8 ? 32 : 0;
-    write_lanes(v, at - 1, 0xffffffffull << shift, (value & 0xffffffff) << shift);
-  } else {
-    write_lanes(v, at - 1, 0xffffffff, value);
-    if (size == 8)
-      vtd_mmio_write(u, offset + 4, 4, value >> 32);
-  }
+  ims_regfile_write(&v->regs, offset, size, value, store, v);
 }
 
 uint64_t vtd_mmio_read(struct ims_iommu *u, uint32_t offset, unsigned size) {
   struct vtd *v = vtd_of(u);
-  uint64_t value = 0;
   const uint64_t *record = frcd_word(v, offset);
-  if (record) {
-    value = *record;
-  } else if (offset < 0x1000 && v->reg_at[offset / 4]) {
-    unsigned r = v->reg_at[offset / 4] - 1u;
-    value = v->reg[r] & ~v->mask[r].wo;
-    if (ims_vtd_regs[r].bytes == 4)
-      return size == 4 ? value : value | vtd_mmio_read(u, offset + 4, 4) << 32;
-  } else if (size == 8 && offset + 4 < 0x1000) {
-    return vtd_mmio_read(u, offset + 4, 4) << 32;
-  }
-  if (size == 4)
-    value = offset % 8 ? value >> 32 : value & 0xffffffff;
-  return value;
+  if (!record)
+    return ims_regfile_read(&v->regs, offset, size);
+  return size == 8 ? *record : offset % 8 ? *record >> 32 : *record & 0xffffffff;
 }

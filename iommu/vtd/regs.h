@@ -3,17 +3,11 @@
 // and the table of docs/vtd.md come from here.
 #pragma once
 
-#include <stdint.h>
+#include "iommu/regfile.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-// Access classes of a field. Reserved bits, which have no row, read 0 and ignore writes.
-//   RO   software reads; hardware sets        RW   read and write
-//   WO   written, reads 0                     W1C  writing 1 clears (sticky ones too)
-//   CMD  written to start a command; hardware clears it when done
-enum ims_vtd_access { IMS_VTD_RO, IMS_VTD_RW, IMS_VTD_WO, IMS_VTD_W1C, IMS_VTD_CMD };
 
 // clang-format off
 // X(name, offset, bytes, reset, section, sentence). Offsets of FRCD, IVA and IOTLB depend on CAP.FRO and ECAP.IRO; here
@@ -173,21 +167,12 @@ enum {
   IMS_VTD_FIELDS(IMS_F)
 #undef IMS_F
 };
-#define IMS_VTD_BITS(f)       ((~0ull >> (63 - IMS_VTD_##f##_MSB)) & (~0ull << IMS_VTD_##f##_LSB))
+#define IMS_VTD_BITS(f)       IMS_REG_BITS(IMS_VTD_##f##_MSB, IMS_VTD_##f##_LSB)
 #define IMS_VTD_GET(value, f) (((value)&IMS_VTD_BITS(f)) >> IMS_VTD_##f##_LSB)
 #define IMS_VTD_PUT(f, value) (((uint64_t)(value) << IMS_VTD_##f##_LSB) & IMS_VTD_BITS(f))
 
-struct ims_vtd_reg_info {
-  const char *name, *section, *sentence;
-  uint32_t offset, bytes;
-  uint64_t reset;
-};
-struct ims_vtd_field_info {
-  const char *name, *sentence;
-  uint8_t reg, high, low, access;
-};
-extern const struct ims_vtd_reg_info ims_vtd_regs[IMS_VTD_REG_COUNT];
-extern const struct ims_vtd_field_info ims_vtd_fields[];
+extern const struct ims_reg_info ims_vtd_regs[IMS_VTD_REG_COUNT];
+extern const struct ims_reg_field ims_vtd_fields[];
 extern const unsigned ims_vtd_field_count;
 
 #ifdef __cplusplus

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 enum { FRO = IMS_VTD_OFF_FRCD / 16, IRO = IMS_VTD_OFF_IVA / 16 }; // where CAP and ECAP say those registers are
+enum { SPAN = 0x1000 };
 
 static const struct ims_option options[] = {
 #define IMS_X(name_, reg, lsb, bits, def_, sentence_)                                                                  \
@@ -104,30 +105,18 @@ static bool present(const struct vtd *v, unsigned r) {
   }
 }
 
-static void build_registers(struct vtd *v) {
-  for (unsigned r = 0; r < IMS_VTD_REG_COUNT; r++) {
-    const struct ims_vtd_reg_info *info = &ims_vtd_regs[r];
+static int build_registers(struct vtd *v) {
+  int err = ims_regfile_init(&v->regs, ims_vtd_regs, IMS_VTD_REG_COUNT, ims_vtd_fields, ims_vtd_field_count, SPAN);
+  if (err)
+    return err;
+  v->reg = v->regs.reg;
+  for (unsigned r = 0; r < IMS_VTD_REG_COUNT; r++)
     if (!present(v, r))
-      continue;
-    v->reg[r] = info->reset;
-    for (unsigned b = 0; b < info->bytes; b += 4)
-      v->reg_at[(info->offset + b) / 4] = (uint8_t)(r + 1);
-  }
-  for (unsigned i = 0; i < ims_vtd_field_count; i++) {
-    const struct ims_vtd_field_info *f = &ims_vtd_fields[i];
-    uint64_t bits = (~0ull >> (63 - f->high)) & (~0ull << f->low);
-    struct vtd_reg_masks *m = &v->mask[f->reg];
-    switch ((enum ims_vtd_access)f->access) {
-    case IMS_VTD_RO: break;
-    case IMS_VTD_RW: m->rw |= bits; break;
-    case IMS_VTD_WO: m->wo |= bits; break;
-    case IMS_VTD_W1C: m->w1c |= bits; break;
-    case IMS_VTD_CMD: m->cmd |= bits; break;
-    }
-  }
+      ims_regfile_remove(&v->regs, r);
   v->reg[IMS_VTD_CAP] = ims_vtd_cap(&v->cfg);
   v->reg[IMS_VTD_ECAP] = ims_vtd_ecap(&v->cfg);
   v->reg[IMS_VTD_VCCAP] = v->cfg.vcs;
+  return IMS_ERR_OK;
 }
 
 static void build_formats(struct vtd *v) {
@@ -160,6 +149,7 @@ static void vtd_free(struct ims_iommu *u) {
   for (unsigned i = 0; i < IMS_CACHE_COUNT; i++)
     ims_cache_fini(&u->cache[i]);
   ims_pasid_space_fini(&v->vcmd_pasids);
+  ims_regfile_fini(&v->regs);
   free(v->frcd);
   free(v);
 }
@@ -189,9 +179,10 @@ int ims_vtd_new(struct ims_iommu **out, const struct ims_vtd_config *config, str
   v->base.bus = bus ? *bus : (struct ims_iommu_bus){0};
   v->cfg = *config;
   v->frcd = calloc(config->nfr + 1, sizeof *v->frcd);
-  build_registers(v);
   build_formats(v);
-  int err = v->frcd ? build_caches(v) : IMS_ERR_NOMEM;
+  int err = v->frcd ? build_registers(v) : IMS_ERR_NOMEM;
+  if (!err)
+    err = build_caches(v);
   if (!err && config->vcs) {
     err = ims_pasid_space_init(&v->vcmd_pasids, config->pss + 1 < 20 ? config->pss + 1 : 20);
     ims_pasid_set_default_quota(&v->vcmd_pasids, UINT32_MAX);

@@ -51,18 +51,12 @@ struct vtd_flight {
 };
 _Static_assert(sizeof(struct vtd_flight) <= IMS_XLATE_SCRATCH, "a VT-d translation fits its room");
 
-// Masks of a register by access class, from the field table.
-struct vtd_reg_masks {
-  uint64_t rw, w1c, cmd, wo;
-};
-
 struct vtd {
   struct ims_iommu base; // first
   struct ims_vtd_config cfg;
-  uint64_t reg[IMS_VTD_REG_COUNT];
-  struct vtd_reg_masks mask[IMS_VTD_REG_COUNT];
-  uint8_t reg_at[0x1000 / 4]; // register + 1 at a 4-byte offset, 0 = none
-  uint64_t (*frcd)[2];        // NFR + 1 fault recording registers
+  struct ims_regfile regs;
+  uint64_t *reg;       // regs.reg
+  uint64_t (*frcd)[2]; // NFR + 1 fault recording registers
   uint32_t next_frcd;
 
   // Latched by SRTP: RTADDR itself does nothing.

@@ -10,7 +10,7 @@ namespace {
 
 constexpr uint64_t bit(unsigned n) { return uint64_t(1) << n; }
 
-uint64_t mask_of(const struct ims_vtd_field_info &f) {
+uint64_t mask_of(const struct ims_reg_field &f) {
   return (~uint64_t(0) >> (63 - f.high)) & (~uint64_t(0) << f.low);
 }
 
@@ -92,11 +92,11 @@ TEST(Register, AccessClasses) {
     Machine m(everything());
     uint64_t before = m.get(reg);
     if (r != IMS_VTD_CAP && r != IMS_VTD_ECAP && r != IMS_VTD_VCCAP) {
-      EXPECT_EQ(ims_vtd_regs[r].reset & ~mask_of(r, IMS_VTD_WO), before);
+      EXPECT_EQ(ims_vtd_regs[r].reset & ~mask_of(r, IMS_REG_WO), before);
     }
     if (acts.count(r))
       continue;
-    uint64_t rw = mask_of(r, IMS_VTD_RW);
+    uint64_t rw = mask_of(r, IMS_REG_RW);
     for (uint64_t v : {~uint64_t(0), uint64_t(0), uint64_t(0x5a5aa5a55a5aa5a5), uint64_t(0xa5a55a5aa5a55a5a)}) {
       m.put(reg, v);
       EXPECT_EQ((before & ~rw) | (v & rw), m.get(reg)) << std::hex << v;
