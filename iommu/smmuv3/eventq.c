@@ -8,7 +8,7 @@ enum { EVENT_BYTES = 32 };
 // There are no wired interrupts: without IDR0.MSI, or with address 0, nobody is told. Register and command fields for
 // addresses are truncated to the output size (3.4.3), so no message aborts for its address being too large.
 bool smmu_message(struct smmuv3 *s, uint64_t addr, uint32_t data) {
-  addr &= ((1ull << s->oas) - 1) & ~3ull;
+  addr &= IMS_REG_BITS(s->oas - 1, 2);
   if (!s->cfg.msi || !addr)
     return true;
   bool taken = ims_mem_write(s->base.mem, addr, &data, sizeof data) == IMS_ERR_OK || s->base.bus.message;
@@ -42,9 +42,9 @@ static uint32_t used(const struct smmuv3 *s) {
 static bool full(const struct smmuv3 *s) { return used(s) >> log2_size(s); }
 
 static uint64_t place(const struct smmuv3 *s, uint32_t index) {
-  uint32_t below_wrap = (1u << log2_size(s)) - 1;
-  return smmu_queue_base(SMMU_REG(s, EVENTQ_BASE), log2_size(s), EVENT_BYTES) +
-         (uint64_t)(index & below_wrap) * EVENT_BYTES;
+  unsigned n = log2_size(s);
+  uint64_t offset = (uint64_t)(index & ((1u << n) - 1)) * EVENT_BYTES;
+  return (smmu_queue_base(SMMU_REG(s, EVENTQ_BASE), n, EVENT_BYTES) + offset) & IMS_REG_BITS(s->oas - 1, 0); // 3.4.3
 }
 
 // The bytes of the next record, into a queue that has room. False: the write aborted, synchronously (7.2.2): the index

@@ -98,8 +98,8 @@ static bool present(const struct smmuv3 *s, unsigned r) {
   case IMS_SMMUV3_PRIQ_PROD:
   case IMS_SMMUV3_PRIQ_CONS: return s->cfg.pri;
   case IMS_SMMUV3_PRIQ_IRQ_CFG0:
-  case IMS_SMMUV3_PRIQ_IRQ_CFG1: return s->cfg.pri && s->cfg.msi;
-  case IMS_SMMUV3_PRIQ_IRQ_CFG2: return s->cfg.pri;
+  case IMS_SMMUV3_PRIQ_IRQ_CFG1:
+  case IMS_SMMUV3_PRIQ_IRQ_CFG2: return s->cfg.pri && s->cfg.msi;
   case IMS_SMMUV3_GERROR_IRQ_CFG0:
   case IMS_SMMUV3_GERROR_IRQ_CFG1:
   case IMS_SMMUV3_GERROR_IRQ_CFG2:
@@ -122,6 +122,7 @@ static int build_registers(struct smmuv3 *s) {
     if (id)
       s->regs.reg[r] = id;
   }
+  smmu_mmio_restrict(s);
   return IMS_ERR_OK;
 }
 
