@@ -155,6 +155,8 @@ static inline bool ims_pgt_is_vmsa(const struct ims_pgt *p) { return p->fmt->kin
 // Which entry of a table `in` falls to. The top table has as many entries as the input has bits for: fewer than a page
 // holds, or, where tables are concatenated (VMSA stage 2, D8.2.2), up to sixteen times as many.
 static inline uint64_t ims_pgt_index(const struct ims_pgt *p, unsigned level, uint64_t in) {
+  if (!ims_pgt_is_vmsa(p)) // nine bits at every level, the top one included
+    return in >> p->fmt->shift[level] & 511;
   uint64_t i = in << (64 - p->in_bits) >> (64 - p->in_bits) >> p->fmt->shift[level];
   return level < p->levels ? i & ((1u << p->fmt->index_bits) - 1) : i;
 }
@@ -168,7 +170,7 @@ static inline uint64_t ims_pgt_entry_addr(const struct ims_pgt *p, unsigned leve
 static inline uint64_t ims_pgt_addr(const struct ims_pgt *p, uint64_t e) {
   const struct ims_pgt_format *f = p->fmt;
   uint64_t addr = e & f->addr_mask;
-  if (__builtin_expect(f->high_bits, 0))
+  if (ims_pgt_is_vmsa(p) && __builtin_expect(f->high_bits, 0))
     addr |= (e >> f->high_from & ((1u << f->high_bits) - 1)) << f->high_to;
   return addr;
 }
@@ -215,7 +217,7 @@ static inline unsigned ims_pgt_reach(const struct ims_pgt *p, unsigned level, ui
 
 // An entry as it lies in memory, and back.
 static inline uint64_t ims_pgt_swap(const struct ims_pgt *p, uint64_t e) {
-  return __builtin_expect(p->flags & IMS_PGT_BE, 0) ? __builtin_bswap64(e) : e;
+  return ims_pgt_is_vmsa(p) && __builtin_expect(p->flags & IMS_PGT_BE, 0) ? __builtin_bswap64(e) : e;
 }
 
 // An entry after hardware has noted its use: a table's, a leaf's (VT-d 3.8; DDI 0487 D8.5).
@@ -309,7 +311,7 @@ static inline bool ims_pgt_in_range(const struct ims_pgt *p, uint64_t in) {
     int64_t top = (int64_t)in >> (p->in_bits - 1);
     return top == 0 || top == -1;
   }
-  if (p->flags & IMS_PGT_UPPER)
+  if (ims_pgt_is_vmsa(p) && (p->flags & IMS_PGT_UPPER))
     in = ~in;
   return p->in_bits >= 64 || in >> p->in_bits == 0;
 }

@@ -246,6 +246,7 @@ IMS_INLINE int ims_walk_stage2(struct ims_walk *w, struct ims_port *port, const 
     }
 
     for (t->level--;; t->level--) {
+      IMS_KNOWN(p);
       t->entry_hpa = ims_pgt_entry_addr(p, t->level, t->table, t->in);
       IMS_READ64(t->state, 3, ims_walk_describe2(w, port), t->entry_hpa, t->entry,
                  return ims_walk_fail(w, 2, IMS_WALK_ACCESS, during));
@@ -287,6 +288,7 @@ IMS_INLINE int ims_walk_stage2(struct ims_walk *w, struct ims_port *port, const 
     t->leaf = (uint8_t)ims_pgt_shift(p->fmt, t->level);
     t->shift = t->leaf;
     t->memory = 0;
+    IMS_KNOWN(p);
     t->out = ims_pgt_page(p, t->level, t->entry) | (t->in & ((1ull << t->shift) - 1));
     IMS_KNOWN(p);
     if (ims_pgt_is_vmsa(p)) {
@@ -473,6 +475,7 @@ IMS_INLINE enum ims_step_kind ims_walk_advance(struct ims_walk *w, struct ims_po
 
     for (w->level--;; w->level--) {
       // 3. Where the entry lies: a GPA under a second stage, to be translated with the right to read.
+      IMS_KNOWN(p);
       w->entry_gpa = w->entry_hpa = ims_pgt_entry_addr(p, w->level, w->table, w->in);
       if (w->s2.fmt && !w->table_cached) {
         IMS_STAGE2(2, w->entry_gpa, IMS_ACC_R, false, IMS_FOR_TABLE);
