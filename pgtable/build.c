@@ -2,28 +2,35 @@
 // Builders of page tables. What differs between formats is the few functions of struct dialect; all else is driven by
 // struct ims_pgt and struct ims_pgt_format.
 #include "pgtable/build.h"
+#include "pgtable/vmsa.h"
 #include "pgtable/walk.h"
 #include <stddef.h>
 
 // How a format spells what the builders want to say.
 struct dialect {
-  unsigned map_flags;                                         // IMS_MAP_* it knows
-  unsigned must;                                              // rights it cannot withhold
-  uint64_t (*rights)(const struct ims_pgt *p, unsigned perm); // bits of a leaf that say `perm`
-  uint64_t rights_mask;                                       // all bits that say rights in a leaf
-  uint64_t (*attrs)(unsigned flags);                          // IMS_MAP_* as bits of a leaf
-  uint64_t (*shape)(unsigned level);                          // bits that make a leaf of this level one
-  uint64_t (*table)(const struct ims_pgt *p, uint64_t addr, unsigned flags);
-  // A leaf of level-1 at `out` with all attributes of the given leaf.
-  uint64_t (*part)(const struct ims_pgt *p, unsigned level, uint64_t leaf, uint64_t out);
-  unsigned (*used)(uint64_t leaf); // IMS_MAP_A, IMS_MAP_EA that are set in a leaf
+  unsigned map_flags; // IMS_MAP_* it knows
+  unsigned must;      // rights it cannot withhold
+  // A leaf without address that says `perm` and IMS_MAP_*, whatever its level.
+  uint64_t (*leaf)(const struct ims_pgt *p, unsigned perm, unsigned flags);
+  uint64_t (*shape)(unsigned level); // bits that make a leaf of this level one
+  uint64_t (*table)(const struct ims_pgt *p, unsigned flags);
+  // What of a leaf also stands in the leaves of level-1 that it is split into.
+  uint64_t (*part)(const struct ims_pgt *p, unsigned level, uint64_t leaf);
+  unsigned (*used)(uint64_t leaf);                                            // IMS_MAP_A, IMS_MAP_EA set in a leaf
+  uint64_t (*protect)(const struct ims_pgt *p, uint64_t leaf, unsigned perm); // the leaf with other rights
+  bool (*dirty)(const struct ims_pgt *p, uint64_t leaf);
+  uint64_t (*clean)(const struct ims_pgt *p, uint64_t leaf);
 };
+
+static bool bit_dirty(const struct ims_pgt *p, uint64_t leaf) { return leaf & p->d_bit; }
+static uint64_t bit_clean(const struct ims_pgt *p, uint64_t leaf) { return leaf & ~(uint64_t)p->d_bit; }
+
+// x86-64 first stage.
 
 static uint64_t pages_ps(unsigned level) { return level > 1 ? IMS_FS_PS : 0; }
 _Static_assert((int)IMS_FS_PS == (int)IMS_SS_PS, "PS is the same bit in both stages");
 
-static uint64_t fs_rights(const struct ims_pgt *p, unsigned perm) {
-  (void)p;
+static uint64_t fs_rights(unsigned perm) {
   return IMS_FS_P | (perm & IMS_PERM_W ? IMS_FS_RW : 0) | (perm & IMS_PERM_U ? IMS_FS_US : 0) |
          (perm & IMS_PERM_X ? 0 : IMS_FS_XD);
 }
@@ -33,23 +40,33 @@ static uint64_t fs_attrs(unsigned flags) {
          (flags & IMS_MAP_EA ? IMS_FS_EA : 0u);
 }
 
-static uint64_t fs_table(const struct ims_pgt *p, uint64_t addr, unsigned flags) {
+static uint64_t fs_leaf(const struct ims_pgt *p, unsigned perm, unsigned flags) {
   (void)p;
-  return addr | IMS_FS_P | IMS_FS_RW | IMS_FS_US | fs_attrs(flags & ~(unsigned)IMS_MAP_D);
+  return fs_rights(perm) | fs_attrs(flags);
+}
+
+static uint64_t fs_protect(const struct ims_pgt *p, uint64_t leaf, unsigned perm) {
+  (void)p;
+  return (leaf & ~(IMS_FS_P | IMS_FS_RW | IMS_FS_US | IMS_FS_XD)) | fs_rights(perm);
+}
+
+static uint64_t fs_table(const struct ims_pgt *p, unsigned flags) {
+  (void)p;
+  return IMS_FS_P | IMS_FS_RW | IMS_FS_US | fs_attrs(flags & ~(unsigned)IMS_MAP_D);
 }
 
 // PAT is bit 12 of a large leaf and bit 7, where PS was, of a 4 KB leaf.
-static uint64_t fs_part(const struct ims_pgt *p, unsigned level, uint64_t leaf, uint64_t out) {
+static uint64_t fs_part(const struct ims_pgt *p, unsigned level, uint64_t leaf) {
   uint64_t pat = leaf >> 12 & 1;
   uint64_t rest = leaf & ~p->fmt->addr_mask;
-  if (level > 2)
-    return out | rest | pat << 12;
-  return out | (rest & ~(uint64_t)IMS_FS_PS) | pat << 7;
+  return level > 2 ? rest | pat << 12 : (rest & ~(uint64_t)IMS_FS_PS) | pat << 7;
 }
 
 static unsigned fs_used(uint64_t leaf) {
   return (leaf & IMS_FS_A ? IMS_MAP_A : 0u) | (leaf & IMS_FS_EA ? IMS_MAP_EA : 0u);
 }
+
+// VT-d second stage.
 
 static uint64_t ss_exec(const struct ims_pgt *p) { return p->fmt->present_mask & IMS_SS_X; }
 
@@ -58,48 +75,179 @@ static uint64_t ss_rights(const struct ims_pgt *p, unsigned perm) {
          (perm & IMS_PERM_X ? ss_exec(p) : 0u);
 }
 
-static uint64_t ss_attrs(unsigned flags) {
-  return (flags & IMS_MAP_A ? IMS_SS_A : 0u) | (flags & IMS_MAP_D ? IMS_SS_D : 0u) |
+static uint64_t ss_leaf(const struct ims_pgt *p, unsigned perm, unsigned flags) {
+  return ss_rights(p, perm) | (flags & IMS_MAP_A ? IMS_SS_A : 0u) | (flags & IMS_MAP_D ? IMS_SS_D : 0u) |
          (flags & IMS_MAP_SNP ? IMS_SS_SNP : 0u);
 }
 
-static uint64_t ss_table(const struct ims_pgt *p, uint64_t addr, unsigned flags) {
-  return addr | IMS_SS_R | IMS_SS_W | ss_exec(p) | (flags & IMS_MAP_A ? IMS_SS_A : 0u);
+static uint64_t ss_protect(const struct ims_pgt *p, uint64_t leaf, unsigned perm) {
+  return (leaf & ~(uint64_t)(IMS_SS_R | IMS_SS_W | IMS_SS_X)) | ss_rights(p, perm);
 }
 
-static uint64_t ss_part(const struct ims_pgt *p, unsigned level, uint64_t leaf, uint64_t out) {
+static uint64_t ss_table(const struct ims_pgt *p, unsigned flags) {
+  return IMS_SS_R | IMS_SS_W | ss_exec(p) | (flags & IMS_MAP_A ? IMS_SS_A : 0u);
+}
+
+static uint64_t ss_part(const struct ims_pgt *p, unsigned level, uint64_t leaf) {
   uint64_t rest = leaf & ~p->fmt->addr_mask;
-  return out | (level > 2 ? rest : rest & ~(uint64_t)IMS_SS_PS);
+  return level > 2 ? rest : rest & ~(uint64_t)IMS_SS_PS;
 }
 
 static unsigned ss_used(uint64_t leaf) { return leaf & IMS_SS_A ? IMS_MAP_A : 0u; }
+
+// VMSAv8-64 (DDI 0487, D8.3, D8.4, D8.5.2).
+//
+// Dirty state is the right to write itself: a leaf with DBM that does not permit writing is writable and clean. A leaf
+// that is read-only for good must have DBM=0, so what it was is kept in two of the bits that belong to software.
+#define SW_DIRTY (1ull << 55) // of a read-only leaf: it was written
+#define SW_DBM   (1ull << 56) // of a read-only leaf: its writes are recorded once it is writable
+
+static uint64_t vmsa_pages(unsigned level) { return level > 1 ? 0 : IMS_VMSA_TABLE; }
+
+static uint64_t vmsa_table(const struct ims_pgt *p, unsigned flags) {
+  bool af = (flags & IMS_MAP_A) && (p->flags & IMS_PGT_HAFT);
+  return IMS_VMSA_VALID | IMS_VMSA_TABLE | (af ? IMS_VMSA_AF : 0u);
+}
+
+static uint64_t vmsa_part(const struct ims_pgt *p, unsigned level, uint64_t leaf) {
+  const struct ims_pgt_format *f = p->fmt;
+  uint64_t high = ((1ull << f->high_bits) - 1) << f->high_from;
+  return (leaf & ~(f->addr_mask | high | IMS_VMSA_CONTIGUOUS)) | (level > 2 ? 0u : IMS_VMSA_TABLE);
+}
+
+static unsigned vmsa_used(uint64_t leaf) { return leaf & IMS_VMSA_AF ? IMS_MAP_A : 0u; }
+
+// Attributes that both stages have in their places; DS has no SH.
+static uint64_t vmsa_attrs(const struct ims_pgt *p, unsigned flags) {
+  return IMS_VMSA_VALID | (p->fmt->ds ? 0u : 3u << 8) | (flags & IMS_MAP_A ? IMS_VMSA_AF : 0u);
+}
+
+// The states of a leaf that may be written or not, is dirty or not, and has its writes recorded or not; `writes` is what
+// permits writing now.
+static uint64_t vmsa_write(unsigned perm, bool dirty, bool dbm, uint64_t writes) {
+  if (!(perm & IMS_PERM_W))
+    return dbm ? SW_DBM | (dirty ? SW_DIRTY : 0) : 0;
+  return (dbm ? IMS_VMSA_DBM : 0) | (!dbm || dirty ? writes : 0);
+}
+
+static bool vmsa_recorded(uint64_t leaf) { return leaf & (IMS_VMSA_DBM | SW_DBM); }
+
+static uint64_t vmsa_dirtied(const struct ims_pgt *p, uint64_t leaf) {
+  if (!(leaf & IMS_VMSA_DBM))
+    return leaf & SW_DBM ? leaf | SW_DIRTY : leaf;
+  return p->fmt->kind == IMS_PGT_VMSA_S1 ? leaf & ~(uint64_t)IMS_VMSA_AP2 : leaf | IMS_VMSA_S2AP_W;
+}
+
+// AP[2] permits writing by being 0, so words of stage 1 are put together with it inverted.
+static bool s1_dirty(const struct ims_pgt *p, uint64_t leaf) {
+  (void)p;
+  return (leaf & SW_DIRTY) || ((leaf & IMS_VMSA_DBM) && !(leaf & IMS_VMSA_AP2));
+}
+
+static uint64_t s1_clean(const struct ims_pgt *p, uint64_t leaf) {
+  (void)p;
+  return (leaf | IMS_VMSA_AP2) & ~SW_DIRTY;
+}
+
+static uint64_t s1_rights(const struct ims_pgt *p, unsigned perm, bool dirty, bool dbm) {
+  bool one = p->flags & IMS_PGT_ONE_EL; // AP[1] is RES1 and PXN is RES0 there
+  uint64_t e = vmsa_write(perm, dirty, dbm, IMS_VMSA_AP2) ^ IMS_VMSA_AP2;
+  e |= perm & IMS_PERM_U || one ? IMS_VMSA_AP1 : 0u;
+  e |= perm & IMS_PERM_X ? 0 : IMS_VMSA_UXN;
+  return e | (perm & IMS_PERM_PX || one ? 0 : IMS_VMSA_PXN);
+}
+
+static uint64_t s1_leaf(const struct ims_pgt *p, unsigned perm, unsigned flags) {
+  unsigned index = flags >> IMS_MAP_ATTR_SHIFT & 7;
+  return s1_rights(p, perm, flags & IMS_MAP_D, flags & IMS_MAP_DBM) | vmsa_attrs(p, flags) | index << 2 |
+         (flags & IMS_MAP_NG ? IMS_VMSA_NG : 0u);
+}
+
+static uint64_t s1_protect(const struct ims_pgt *p, uint64_t leaf, unsigned perm) {
+  uint64_t off = IMS_VMSA_AP1 | IMS_VMSA_AP2 | IMS_VMSA_DBM | IMS_VMSA_PXN | IMS_VMSA_UXN | SW_DIRTY | SW_DBM;
+  return (leaf & ~off) | s1_rights(p, perm, s1_dirty(p, leaf), vmsa_recorded(leaf));
+}
+
+static bool s2_dirty(const struct ims_pgt *p, uint64_t leaf) {
+  (void)p;
+  return (leaf & SW_DIRTY) || ((leaf & IMS_VMSA_DBM) && (leaf & IMS_VMSA_S2AP_W));
+}
+
+static uint64_t s2_clean(const struct ims_pgt *p, uint64_t leaf) {
+  (void)p;
+  return leaf & ~(leaf & IMS_VMSA_DBM ? SW_DIRTY | IMS_VMSA_S2AP_W : SW_DIRTY);
+}
+
+// XN[1:0]; without XNX bit 1 binds both sides.
+static uint64_t s2_rights(const struct ims_pgt *p, unsigned perm, bool dirty, bool dbm) {
+  bool x = perm & IMS_PERM_X, px = p->fmt->xnx ? perm & IMS_PERM_PX : x;
+  uint64_t xn = x ? (px ? 0 : 1) : px ? 3 : 2;
+  return vmsa_write(perm, dirty, dbm, IMS_VMSA_S2AP_W) | (perm & IMS_PERM_R ? IMS_VMSA_S2AP_R : 0u) | xn << 53;
+}
+
+static uint64_t s2_leaf(const struct ims_pgt *p, unsigned perm, unsigned flags) {
+  unsigned write_back = p->flags & IMS_PGT_FWB ? 6 : 15;
+  unsigned mem = flags & IMS_MAP_ATTR(0) ? flags >> IMS_MAP_ATTR_SHIFT & 15 : write_back;
+  return s2_rights(p, perm, flags & IMS_MAP_D, flags & IMS_MAP_DBM) | vmsa_attrs(p, flags) | mem << 2;
+}
+
+static uint64_t s2_protect(const struct ims_pgt *p, uint64_t leaf, unsigned perm) {
+  uint64_t off = IMS_VMSA_S2AP_R | IMS_VMSA_S2AP_W | IMS_VMSA_DBM | IMS_VMSA_PXN | IMS_VMSA_UXN | SW_DIRTY | SW_DBM;
+  return (leaf & ~off) | s2_rights(p, perm, s2_dirty(p, leaf), vmsa_recorded(leaf));
+}
 
 static const struct dialect *dialect_of(const struct ims_pgt *p) {
   static const struct dialect fs = {
       .map_flags = IMS_MAP_A | IMS_MAP_D | IMS_MAP_EA,
       .must = IMS_PERM_R,
-      .rights = fs_rights,
-      .rights_mask = IMS_FS_P | IMS_FS_RW | IMS_FS_US | IMS_FS_XD,
-      .attrs = fs_attrs,
+      .leaf = fs_leaf,
       .shape = pages_ps,
       .table = fs_table,
       .part = fs_part,
       .used = fs_used,
+      .protect = fs_protect,
+      .dirty = bit_dirty,
+      .clean = bit_clean,
   };
   static const struct dialect ss = {
       .map_flags = IMS_MAP_A | IMS_MAP_D | IMS_MAP_SNP,
-      .rights = ss_rights,
-      .rights_mask = IMS_SS_R | IMS_SS_W | IMS_SS_X,
-      .attrs = ss_attrs,
+      .leaf = ss_leaf,
       .shape = pages_ps,
       .table = ss_table,
       .part = ss_part,
       .used = ss_used,
+      .protect = ss_protect,
+      .dirty = bit_dirty,
+      .clean = bit_clean,
+  };
+  static const struct dialect s1 = {
+      .map_flags = IMS_MAP_A | IMS_MAP_D | IMS_MAP_NG | IMS_MAP_DBM | IMS_MAP_CONTIGUOUS | IMS_MAP_ATTR(7),
+      .must = IMS_PERM_R,
+      .leaf = s1_leaf,
+      .shape = vmsa_pages,
+      .table = vmsa_table,
+      .part = vmsa_part,
+      .used = vmsa_used,
+      .protect = s1_protect,
+      .dirty = s1_dirty,
+      .clean = s1_clean,
+  };
+  static const struct dialect s2 = {
+      .map_flags = IMS_MAP_A | IMS_MAP_D | IMS_MAP_DBM | IMS_MAP_CONTIGUOUS | IMS_MAP_ATTR(15),
+      .leaf = s2_leaf,
+      .shape = vmsa_pages,
+      .table = vmsa_table,
+      .part = vmsa_part,
+      .used = vmsa_used,
+      .protect = s2_protect,
+      .dirty = s2_dirty,
+      .clean = s2_clean,
   };
   switch (p->fmt->kind) {
   case IMS_PGT_X86_FS: return &fs;
   case IMS_PGT_VTD_SS: return &ss;
-  default: break;
+  case IMS_PGT_VMSA_S1: return &s1;
+  case IMS_PGT_VMSA_S2: return &s2;
   }
   return NULL;
 }
@@ -108,12 +256,25 @@ static const struct dialect *dialect_of(const struct ims_pgt *p) {
 
 static uint64_t reach(const struct ims_pgt *p, unsigned level) { return 1ull << ims_pgt_shift(p->fmt, level); }
 
-static unsigned table_log2(const struct ims_pgt *p) { return p->fmt->index_bits + 3u; }
-
-static uint64_t entry_at(const struct ims_pgt *p, uint64_t table, unsigned index) {
-  (void)p;
-  return table + 8ull * index;
+// Of all entries that a contiguous hint at this level binds together; x86 has none.
+static uint64_t run_reach(const struct ims_pgt *p, unsigned level) {
+  return reach(p, level) << p->fmt->contiguous[level];
 }
+
+// Bytes of a table as log2. A VMSA root is as large as the input needs; all others are a page (level 0: any such).
+static unsigned table_log2(const struct ims_pgt *p, unsigned level) {
+  if (level < p->levels || !ims_pgt_is_vmsa(p))
+    return p->fmt->index_bits + 3u;
+  return ims_vmsa_root_log2(p);
+}
+
+static unsigned entries(const struct ims_pgt *p, unsigned level) {
+  if (level < p->levels || !ims_pgt_is_vmsa(p))
+    return 1u << p->fmt->index_bits;
+  return 1u << (p->in_bits - ims_pgt_shift(p->fmt, level));
+}
+
+static uint64_t entry_at(uint64_t table, unsigned index) { return table + 8ull * index; }
 
 static bool leaf_level(const struct ims_pgt *p, unsigned level) { return p->fmt->leaf_levels >> level & 1; }
 
@@ -138,13 +299,31 @@ static int check_range(const struct ims_pgt *p, uint64_t in, uint64_t size, uint
   return IMS_ERR_OK;
 }
 
+// The largest address that an entry can hold.
+static uint64_t hold(const struct ims_pgt *p) {
+  const struct ims_pgt_format *f = p->fmt;
+  uint64_t bits = f->addr_mask | ((1ull << f->high_bits) - 1) << f->high_to;
+  return ims_pgt_is_vmsa(p) ? bits & ((1ull << p->out_bits) - 1) : bits & ~f->rsvd_leaf[1];
+}
+
+// An address as the bits of an entry: the reverse of ims_pgt_addr.
+static uint64_t place(const struct ims_pgt *p, uint64_t addr) {
+  const struct ims_pgt_format *f = p->fmt;
+  uint64_t high = addr >> f->high_to & ((1ull << f->high_bits) - 1);
+  return f->high_bits ? (addr & f->addr_mask) | high << f->high_from : addr;
+}
+
+static uint64_t table_entry(const struct ims_pgt *p, const struct dialect *d, uint64_t table, unsigned flags) {
+  return place(p, table) | d->table(p, flags);
+}
+
 // The bits of a leaf that do not depend on its place; UNSUP where the format has no words for them.
 static int spell(const struct ims_pgt *p, const struct dialect *d, unsigned perm, unsigned flags, uint64_t *bits) {
-  if (perm & ~(unsigned)IMS_PERM_ALL || flags & ~(unsigned)(IMS_MAP_A | IMS_MAP_D | IMS_MAP_EA | IMS_MAP_SNP))
+  if (perm & ~(unsigned)IMS_PERM_ALL || flags & ~(unsigned)IMS_MAP_ALL)
     return IMS_ERR_INVAL;
   if (flags & ~d->map_flags || (perm & d->must) != d->must)
     return IMS_ERR_UNSUP;
-  *bits = d->rights(p, perm) | d->attrs(flags);
+  *bits = d->leaf(p, perm, flags);
   if (!(*bits & p->fmt->present_mask))
     return IMS_ERR_INVAL;
   return *bits & p->fmt->rsvd_leaf[1] ? IMS_ERR_UNSUP : IMS_ERR_OK;
@@ -153,46 +332,69 @@ static int spell(const struct ims_pgt *p, const struct dialect *d, unsigned perm
 static int load_entry(const struct ims_pgt *p, const struct ims_pgt_mem *mem, unsigned level, uint64_t at, uint64_t *e,
                       enum ims_pte_kind *kind) {
   int err = mem->load64(mem->ctx, at, e);
-  if (!err)
+  if (!err) {
+    *e = ims_pgt_swap(p, *e);
     *kind = ims_pgt_decode(p, level, *e);
+  }
   return err;
 }
 
-// Replaces `old` unless hardware has changed it since: then *seen differs from `old` and nothing was stored.
-static int swap_entry(const struct ims_pgt_mem *mem, uint64_t at, uint64_t old, uint64_t desired, uint64_t *seen) {
-  *seen = old;
-  return mem->cas64 ? mem->cas64(mem->ctx, at, old, desired, seen) : mem->store64(mem->ctx, at, desired);
+static int store_entry(const struct ims_pgt *p, const struct ims_pgt_mem *mem, uint64_t at, uint64_t e) {
+  return mem->store64(mem->ctx, at, ims_pgt_swap(p, e));
 }
 
-// A page for a table; RANGE if no entry can point to it.
-static int new_table(const struct ims_pgt *p, const struct ims_pgt_mem *mem, uint64_t *addr) {
-  int err = mem->alloc(mem->ctx, table_log2(p), addr);
+// Replaces `old` unless hardware has changed it since: then *seen differs from `old` and nothing was stored.
+static int swap_entry(const struct ims_pgt *p, const struct ims_pgt_mem *mem, uint64_t at, uint64_t old,
+                      uint64_t desired, uint64_t *seen) {
+  *seen = old;
+  if (!mem->cas64)
+    return store_entry(p, mem, at, desired);
+  uint64_t found;
+  int err = mem->cas64(mem->ctx, at, ims_pgt_swap(p, old), ims_pgt_swap(p, desired), &found);
+  *seen = err ? old : ims_pgt_swap(p, found);
+  return err;
+}
+
+// Memory for a table; RANGE if no entry can point to it.
+static int new_table(const struct ims_pgt *p, const struct ims_pgt_mem *mem, unsigned level, uint64_t *addr) {
+  int err = mem->alloc(mem->ctx, table_log2(p, level), addr);
   if (err)
     return err;
-  if (!(*addr & ~p->fmt->addr_mask) && !(*addr & p->fmt->rsvd_table[2]))
+  // A root may be smaller than a page, and is then aligned to itself alone.
+  uint64_t below = level < p->levels ? 0 : reach(p, 1) - 1;
+  if (!(*addr & ~(hold(p) | below)) && !(*addr & p->fmt->rsvd_table[2]))
     return IMS_ERR_OK;
-  mem->free(mem->ctx, *addr, table_log2(p));
+  mem->free(mem->ctx, *addr, table_log2(p, level));
   return IMS_ERR_RANGE;
 }
 
 static void free_tree(const struct ims_pgt *p, const struct ims_pgt_mem *mem, unsigned level, uint64_t table) {
-  for (unsigned i = 0; level > 1 && i < 1u << p->fmt->index_bits; i++) {
+  for (unsigned i = 0; level > 1 && i < entries(p, level); i++) {
     uint64_t e;
     enum ims_pte_kind kind;
-    if (load_entry(p, mem, level, entry_at(p, table, i), &e, &kind))
+    if (load_entry(p, mem, level, entry_at(table, i), &e, &kind))
       break;
     if (kind == IMS_PTE_TABLE)
       free_tree(p, mem, level - 1, ims_pgt_addr(p, e));
   }
-  mem->free(mem->ctx, table, table_log2(p));
+  mem->free(mem->ctx, table, table_log2(p, level));
+}
+
+// The widest input of a stage: its levels, and for a VMSA second stage four bits of concatenated tables.
+static unsigned widest(const struct ims_pgt *p) {
+  unsigned extra = p->fmt->kind == IMS_PGT_VMSA_S2 ? 4 : 0;
+  return ims_pgt_shift(p->fmt, p->levels) + p->fmt->index_bits + extra;
 }
 
 int ims_pgt_create(struct ims_pgt *p, const struct ims_pgt_mem *mem) {
   if (!p->fmt || !p->levels || p->levels > IMS_PGT_MAX_LEVELS || p->in_bits <= p->fmt->page_shift ||
-      p->in_bits > ims_pgt_shift(p->fmt, p->levels) + p->fmt->index_bits)
+      p->in_bits > widest(p))
+    return IMS_ERR_INVAL;
+  if (ims_pgt_is_vmsa(p) &&
+      (p->in_bits <= ims_pgt_shift(p->fmt, p->levels) || p->out_bits < p->fmt->page_shift || p->out_bits > 52))
     return IMS_ERR_INVAL;
   uint64_t root;
-  int err = new_table(p, mem, &root);
+  int err = new_table(p, mem, p->levels, &root);
   if (!err)
     p->root = root;
   return err;
@@ -261,16 +463,16 @@ static int take_spare(struct mapping *m, uint64_t *table) {
 static void free_spares(struct mapping *m) {
   uint64_t table;
   while (m->tables && !take_spare(m, &table))
-    m->mem->free(m->mem->ctx, table, table_log2(m->p));
+    m->mem->free(m->mem->ctx, table, table_log2(m->p, 0));
 }
 
 static int reserve(struct mapping *m) {
   uint64_t wanted = m->tables, newest = 0;
   for (m->tables = 0; m->tables < wanted; m->tables++) {
     uint64_t table;
-    int err = new_table(m->p, m->mem, &table);
+    int err = new_table(m->p, m->mem, 0, &table);
     if (!err && m->tables && (err = m->mem->store64(m->mem->ctx, newest, table)))
-      m->mem->free(m->mem->ctx, table, table_log2(m->p));
+      m->mem->free(m->mem->ctx, table, table_log2(m->p, 0));
     if (err) {
       free_spares(m);
       return err;
@@ -282,22 +484,45 @@ static int reserve(struct mapping *m) {
   return IMS_ERR_OK;
 }
 
+// May the leaves from `in` on, the first of a run, carry the contiguous hint (D8.7.1)? All of them have to be leaves of
+// this mapping: within the range, in line with their output, and none of them a table that stood there before.
+static int hints(const struct mapping *m, unsigned level, bool fresh, uint64_t table, uint64_t in, uint64_t last,
+                 bool *yes) {
+  const struct ims_pgt *p = m->p;
+  uint64_t mask = run_reach(p, level) - 1;
+  *yes = (m->flags & IMS_MAP_CONTIGUOUS) && p->fmt->contiguous[level] && mask >> p->in_bits == 0 &&
+         !((in | (in + m->delta)) & mask) && last - in >= mask;
+  for (unsigned i = 0; *yes && !fresh && level > 1 && i < 1u << p->fmt->contiguous[level]; i++) {
+    uint64_t e;
+    enum ims_pte_kind kind;
+    int err = load_entry(p, m->mem, level, entry_at(ims_pgt_entry_addr(p, level, table, in), i), &e, &kind);
+    if (err)
+      return err;
+    *yes = kind == IMS_PTE_EMPTY;
+  }
+  return IMS_ERR_OK;
+}
+
 static int fill(struct mapping *m, unsigned level, bool fresh, uint64_t table, uint64_t first, uint64_t last) {
   const struct ims_pgt *p = m->p;
+  bool hint = false;
   for (uint64_t in = first;;) {
     uint64_t end = entry_end(p, level, in, last), at = ims_pgt_entry_addr(p, level, table, in), e = 0, child;
     enum ims_pte_kind kind = IMS_PTE_EMPTY;
     int err = fresh ? 0 : load_entry(p, m->mem, level, at, &e, &kind);
+    if (!err && !(in & (run_reach(p, level) - 1)))
+      err = hints(m, level, fresh, table, in, last, &hint);
     if (err)
       return err;
     if (kind == IMS_PTE_TABLE) {
       err = fill(m, level - 1, false, ims_pgt_addr(p, e), in, end);
     } else if (wants_leaf(m, level, in, last)) {
-      err = m->mem->store64(m->mem->ctx, at, (in + m->delta) | m->bits | m->d->shape(level));
+      err = store_entry(p, m->mem, at,
+                        place(p, in + m->delta) | m->bits | m->d->shape(level) | (hint ? IMS_VMSA_CONTIGUOUS : 0));
     } else if (!(err = take_spare(m, &child))) {
       err = fill(m, level - 1, true, child, in, end);
       if (!err)
-        err = m->mem->store64(m->mem->ctx, at, m->d->table(p, child, m->flags));
+        err = store_entry(p, m->mem, at, table_entry(p, m->d, child, m->flags));
       if (err)
         free_tree(p, m->mem, level - 1, child);
     }
@@ -321,8 +546,7 @@ int ims_pgt_map(const struct ims_pgt *p, const struct ims_pgt_mem *mem, uint64_t
   int err = check_range(p, in, size, &last);
   if (err)
     return err;
-  // What an entry can hold: its address bits but for those reserved above the width.
-  if (out + size - 1 < out || out + size - 1 > ((p->fmt->addr_mask & ~p->fmt->rsvd_leaf[1]) | page))
+  if (out + size - 1 < out || out + size - 1 > (hold(p) | page))
     return IMS_ERR_RANGE;
   if ((err = spell(p, m.d, perm, flags, &m.bits)) || (err = plan(&m, p->levels, true, p->root, in, last)) ||
       (err = reserve(&m)))
@@ -342,25 +566,25 @@ static int fill_parts(const struct ims_pgt *p, const struct ims_pgt_mem *mem, co
                       uint64_t leaf, uint64_t table) {
   uint64_t page = ims_pgt_page(p, level, leaf), child;
   int err = IMS_ERR_OK;
-  for (unsigned i = 0; i < 1u << p->fmt->index_bits && !err; i++) {
-    uint64_t part = d->part(p, level, leaf, page + i * reach(p, level - 1));
+  for (unsigned i = 0; i < entries(p, level - 1) && !err; i++) {
+    uint64_t part = place(p, page + i * reach(p, level - 1)) | d->part(p, level, leaf);
     if (!leaf_level(p, level - 1)) { // second stages may have 1 GB pages and no 2 MB ones
-      if ((err = new_table(p, mem, &child)))
+      if ((err = new_table(p, mem, level - 2, &child)))
         break;
       if ((err = fill_parts(p, mem, d, level - 1, part, child))) {
-        mem->free(mem->ctx, child, table_log2(p));
+        mem->free(mem->ctx, child, table_log2(p, level - 2));
         break;
       }
-      part = d->table(p, child, d->used(leaf));
+      part = table_entry(p, d, child, d->used(leaf));
     }
-    err = mem->store64(mem->ctx, entry_at(p, table, i), part);
+    err = store_entry(p, mem, entry_at(table, i), part);
   }
   if (!err || level == 2)
     return err;
-  for (unsigned i = 0; i < 1u << p->fmt->index_bits; i++) {
+  for (unsigned i = 0; i < entries(p, level - 1); i++) {
     uint64_t e;
     enum ims_pte_kind kind;
-    if (load_entry(p, mem, level - 1, entry_at(p, table, i), &e, &kind))
+    if (load_entry(p, mem, level - 1, entry_at(table, i), &e, &kind))
       break;
     if (kind == IMS_PTE_TABLE)
       free_tree(p, mem, level - 2, ims_pgt_addr(p, e));
@@ -368,32 +592,110 @@ static int fill_parts(const struct ims_pgt *p, const struct ims_pgt_mem *mem, co
   return err;
 }
 
-// Sees to it that no leaf reaches across the border at `in`.
+// How a leaf is to be changed in place: `make` says what becomes of it, the leaf itself if nothing does.
+struct change {
+  const struct ims_pgt *p;
+  const struct ims_pgt_mem *mem;
+  const struct dialect *d;
+  uint64_t (*make)(const struct change *c, uint64_t leaf);
+  unsigned perm; // new rights
+  uint64_t used; // bits to set
+  bool dirtied;  // likewise
+};
+
+// *e: the leaf as it was read; then as it was when the change took place.
+static int change_leaf(const struct change *c, unsigned level, uint64_t at, uint64_t *e) {
+  for (;;) {
+    uint64_t desired = c->make(c, *e), seen = *e;
+    int err = desired == *e ? 0 : swap_entry(c->p, c->mem, at, *e, desired, &seen);
+    if (err || seen == *e)
+      return err;
+    *e = seen; // hardware noted something in between
+    if (ims_pgt_decode(c->p, level, seen) != IMS_PTE_LEAF)
+      return IMS_ERR_FORMAT;
+  }
+}
+
+// Do this leaf and its neighbours make a run, by the hint? The root may be too small for one.
+static bool in_run(const struct ims_pgt *p, unsigned level, uint64_t leaf) {
+  return ims_pgt_is_vmsa(p) && (leaf & IMS_VMSA_CONTIGUOUS) && p->fmt->contiguous[level] &&
+         (run_reach(p, level) - 1) >> p->in_bits == 0;
+}
+
+static unsigned run_entries(const struct ims_pgt *p, unsigned level) { return 1u << p->fmt->contiguous[level]; }
+
+// Of the run that `in` falls to: where its first entry lies. A run does not leave its table.
+static uint64_t run_at(const struct ims_pgt *p, unsigned level, uint64_t table, uint64_t in) {
+  return ims_pgt_entry_addr(p, level, table, in & ~(run_reach(p, level) - 1));
+}
+
+static uint64_t make_single(const struct change *c, uint64_t leaf) {
+  (void)c;
+  return leaf & ~IMS_VMSA_CONTIGUOUS;
+}
+
+static uint64_t make_used(const struct change *c, uint64_t leaf) {
+  return (c->dirtied ? vmsa_dirtied(c->p, leaf) : leaf) | c->used;
+}
+
+// Takes the contiguous hint from a whole run, since an entry of it is to change by itself. Hardware may have noted a use
+// or a write in any entry of the run (D8.5.5), so afterwards each of them says it.
+static int end_run(const struct ims_pgt *p, const struct ims_pgt_mem *mem, const struct dialect *d, unsigned level,
+                   uint64_t first) {
+  struct change c = {.p = p, .mem = mem, .d = d, .make = make_single};
+  for (int pass = 0; pass < 2; pass++, c.make = make_used) {
+    for (unsigned i = 0; i < run_entries(p, level); i++) {
+      uint64_t e;
+      enum ims_pte_kind kind;
+      int err = load_entry(p, mem, level, entry_at(first, i), &e, &kind);
+      if (!err && kind == IMS_PTE_LEAF)
+        err = change_leaf(&c, level, entry_at(first, i), &e);
+      if (err)
+        return err;
+      if (!pass && kind == IMS_PTE_LEAF) {
+        c.used |= e & IMS_VMSA_AF;
+        c.dirtied |= d->dirty(p, e);
+      }
+    }
+  }
+  return IMS_ERR_OK;
+}
+
+// Sees to it that no leaf, and no run of leaves, reaches across the border at `in`.
 static int split_at(const struct ims_pgt *p, const struct ims_pgt_mem *mem, const struct dialect *d, uint64_t in) {
   uint64_t table = p->root;
-  for (unsigned level = p->levels; level > 1 && in & (reach(p, level) - 1);) {
+  for (unsigned level = p->levels; level && in & (run_reach(p, level) - 1);) {
     uint64_t at = ims_pgt_entry_addr(p, level, table, in), e, seen, child;
+    bool between = !(in & (reach(p, level) - 1)); // the border lies between two entries
     enum ims_pte_kind kind;
     int err = load_entry(p, mem, level, at, &e, &kind);
     if (err || kind == IMS_PTE_EMPTY)
       return err;
     if (kind == IMS_PTE_RESERVED)
-      return IMS_ERR_FORMAT;
-    if (kind == IMS_PTE_LEAF) {
-      if ((err = new_table(p, mem, &child)))
+      return between ? IMS_ERR_OK : IMS_ERR_FORMAT;
+    if (kind == IMS_PTE_LEAF && in_run(p, level, e)) {
+      if ((err = end_run(p, mem, d, level, run_at(p, level, table, in))))
         return err;
+      continue;
+    }
+    if (between)
+      return IMS_ERR_OK;
+    if (kind == IMS_PTE_LEAF) {
+      if ((err = new_table(p, mem, level - 1, &child)))
+        return err;
+      uint64_t desired = table_entry(p, d, child, d->used(e));
       err = fill_parts(p, mem, d, level, e, child);
       if (!err)
-        err = swap_entry(mem, at, e, d->table(p, child, d->used(e)), &seen);
+        err = swap_entry(p, mem, at, e, desired, &seen);
       if (err) {
-        mem->free(mem->ctx, child, table_log2(p));
+        mem->free(mem->ctx, child, table_log2(p, level - 1));
         return err;
       }
       if (seen != e) { // an accessed or dirty bit came in between: take it along
         free_tree(p, mem, level - 1, child);
         continue;
       }
-      e = child;
+      e = desired;
     }
     table = ims_pgt_addr(p, e);
     level--;
@@ -417,12 +719,13 @@ struct clearing {
   bool keep;
 };
 
-static void release(struct clearing *c, uint64_t table) {
+static void release(struct clearing *c, unsigned level, uint64_t table) {
+  unsigned log2size = table_log2(c->p, level);
   c->gather->tables++;
   if (c->gather->reap)
-    c->gather->reap(c->gather->ctx, table, table_log2(c->p));
+    c->gather->reap(c->gather->ctx, table, log2size);
   else
-    c->mem->free(c->mem->ctx, table, table_log2(c->p));
+    c->mem->free(c->mem->ctx, table, log2size);
 }
 
 // Are all entries of the table empty but those for [first, last], which need no look?
@@ -430,8 +733,8 @@ static int empty_outside(const struct clearing *c, unsigned level, uint64_t tabl
                          bool *empty) {
   uint64_t low = ims_pgt_entry_addr(c->p, level, table, first), high = ims_pgt_entry_addr(c->p, level, table, last);
   *empty = true;
-  for (unsigned i = 0; i < 1u << c->p->fmt->index_bits && *empty; i++) {
-    uint64_t at = entry_at(c->p, table, i), e;
+  for (unsigned i = 0; i < entries(c->p, level) && *empty; i++) {
+    uint64_t at = entry_at(table, i), e;
     enum ims_pte_kind kind;
     if (at >= low && at <= high)
       continue;
@@ -464,7 +767,7 @@ static int clear(struct clearing *c, unsigned level, uint64_t table, uint64_t fi
       if (gone && !c->keep) {
         if ((err = c->mem->store64(c->mem->ctx, at, 0)))
           return err;
-        release(c, ims_pgt_addr(c->p, e));
+        release(c, level - 1, ims_pgt_addr(c->p, e));
       } else {
         left = true;
       }
@@ -494,51 +797,25 @@ int ims_pgt_unmap(const struct ims_pgt *p, const struct ims_pgt_mem *mem, uint64
 
 // Editing leaves in place.
 
-struct edit {
-  const struct ims_pgt *p;
-  const struct ims_pgt_mem *mem;
-  uint64_t off, on; // bits cleared, then bits set
-  uint64_t only;    // unless 0: leaves without these bits are left alone
-  bool dry;         // nothing is stored
-  bool whole;       // no leaf may stick out
-  uint64_t changed; // bytes
-  ims_pgt_dirty report;
-  void *ctx;
-};
+static uint64_t make_protected(const struct change *c, uint64_t leaf) { return c->d->protect(c->p, leaf, c->perm); }
 
-static int edit_leaf(struct edit *x, unsigned level, uint64_t at, uint64_t in, uint64_t e) {
-  for (;;) {
-    uint64_t desired = (e & ~x->off) | x->on, seen = e;
-    if ((e & x->only) != x->only)
-      return IMS_ERR_OK;
-    int err = x->dry || desired == e ? 0 : swap_entry(x->mem, at, e, desired, &seen);
-    if (err)
-      return err;
-    if (seen == e) {
-      x->changed += desired != e ? reach(x->p, level) : 0;
-      if (x->report)
-        x->report(x->ctx, in & ~(reach(x->p, level) - 1), reach(x->p, level));
-      return IMS_ERR_OK;
-    }
-    e = seen;
-    if (ims_pgt_decode(x->p, level, e) != IMS_PTE_LEAF)
-      return IMS_ERR_FORMAT;
-  }
-}
-
-static int edit(struct edit *x, unsigned level, uint64_t table, uint64_t first, uint64_t last) {
+// Changes all leaves of a range; none sticks out, since the borders were split before. Adds to *changed.
+static int edit(const struct change *c, unsigned level, uint64_t table, uint64_t first, uint64_t last,
+                uint64_t *changed) {
   for (uint64_t in = first;;) {
-    uint64_t end = entry_end(x->p, level, in, last), at = ims_pgt_entry_addr(x->p, level, table, in), e;
+    uint64_t end = entry_end(c->p, level, in, last), at = ims_pgt_entry_addr(c->p, level, table, in), e;
     enum ims_pte_kind kind;
-    int err = load_entry(x->p, x->mem, level, at, &e, &kind);
+    int err = load_entry(c->p, c->mem, level, at, &e, &kind);
     if (err)
       return err;
-    if (kind == IMS_PTE_RESERVED || (kind == IMS_PTE_LEAF && x->whole && !covers(x->p, level, in, end)))
+    if (kind == IMS_PTE_RESERVED || (kind == IMS_PTE_LEAF && !covers(c->p, level, in, end)))
       return IMS_ERR_FORMAT;
-    if (kind == IMS_PTE_LEAF)
-      err = edit_leaf(x, level, at, in, e);
-    else if (kind == IMS_PTE_TABLE)
-      err = edit(x, level - 1, ims_pgt_addr(x->p, e), in, end);
+    if (kind == IMS_PTE_TABLE) {
+      err = edit(c, level - 1, ims_pgt_addr(c->p, e), in, end, changed);
+    } else if (kind == IMS_PTE_LEAF) {
+      err = change_leaf(c, level, at, &e);
+      *changed += !err && c->make(c, e) != e ? reach(c->p, level) : 0;
+    }
     if (err || end == last)
       return err;
     in = end + 1;
@@ -547,31 +824,90 @@ static int edit(struct edit *x, unsigned level, uint64_t table, uint64_t first, 
 
 int ims_pgt_protect(const struct ims_pgt *p, const struct ims_pgt_mem *mem, uint64_t in, uint64_t size, unsigned perm,
                     uint64_t *changed) {
-  const struct dialect *d = dialect_of(p);
-  struct edit x = {.p = p, .mem = mem, .whole = true};
-  uint64_t last;
+  struct change c = {.p = p, .mem = mem, .d = dialect_of(p), .make = make_protected, .perm = perm};
+  uint64_t last, bytes = 0, bits;
   if (changed)
     *changed = 0;
-  if (!d)
+  if (!c.d)
     return IMS_ERR_INVAL;
-  x.off = d->rights_mask;
   int err = check_range(p, in, size, &last);
-  if (err || (err = spell(p, d, perm, 0, &x.on)) || (err = split_ends(p, mem, d, in, last)))
+  if (err || (err = spell(p, c.d, perm, 0, &bits)) || (err = split_ends(p, mem, c.d, in, last)))
     return err;
-  err = edit(&x, p->levels, p->root, in, last);
+  err = edit(&c, p->levels, p->root, in, last, &bytes);
   if (changed)
-    *changed = x.changed;
+    *changed = bytes;
   return err;
+}
+
+// Dirty leaves.
+
+struct scan {
+  struct change c;
+  bool clears;
+  ims_pgt_dirty report;
+  void *ctx;
+};
+
+static uint64_t make_clean(const struct change *c, uint64_t leaf) {
+  return c->d->dirty(c->p, leaf) ? c->d->clean(c->p, leaf) : leaf;
+}
+
+// Looks at `count` leaves that are dirty or clean together, the first of them at `at`.
+static int scan_leaves(const struct scan *s, unsigned level, uint64_t at, unsigned count, bool *dirty) {
+  const struct ims_pgt *p = s->c.p;
+  *dirty = false;
+  for (unsigned i = 0; i < count; i++) {
+    uint64_t e;
+    enum ims_pte_kind kind;
+    int err = load_entry(p, s->c.mem, level, entry_at(at, i), &e, &kind);
+    if (!err && kind == IMS_PTE_LEAF && s->clears)
+      err = change_leaf(&s->c, level, entry_at(at, i), &e);
+    if (err)
+      return err;
+    *dirty |= kind == IMS_PTE_LEAF && s->c.d->dirty(p, e);
+  }
+  return IMS_ERR_OK;
+}
+
+static int scan(const struct scan *s, unsigned level, uint64_t table, uint64_t first, uint64_t last) {
+  const struct ims_pgt *p = s->c.p;
+  for (uint64_t in = first;;) {
+    uint64_t end = entry_end(p, level, in, last), at = ims_pgt_entry_addr(p, level, table, in), e;
+    enum ims_pte_kind kind;
+    int err = load_entry(p, s->c.mem, level, at, &e, &kind);
+    if (err)
+      return err;
+    if (kind == IMS_PTE_RESERVED)
+      return IMS_ERR_FORMAT;
+    if (kind == IMS_PTE_TABLE) {
+      err = scan(s, level - 1, ims_pgt_addr(p, e), in, end);
+    } else if (kind == IMS_PTE_LEAF) {
+      // A write to any page of a run may be noted in any of its entries (D8.5.5), so they are looked at together.
+      bool run = in_run(p, level, e) && (p->flags & IMS_PGT_CONTIGUOUS), dirty;
+      uint64_t size = run ? run_reach(p, level) : reach(p, level);
+      err = scan_leaves(s, level, run ? run_at(p, level, table, in) : at, run ? run_entries(p, level) : 1, &dirty);
+      if (!err && dirty && s->report)
+        s->report(s->ctx, in & ~(size - 1), size);
+      end = in | (size - 1);
+      end = end < last ? end : last;
+    }
+    if (err || end == last)
+      return err;
+    in = end + 1;
+  }
 }
 
 int ims_pgt_read_dirty(const struct ims_pgt *p, const struct ims_pgt_mem *mem, uint64_t in, uint64_t size, bool clears,
                        ims_pgt_dirty report, void *ctx) {
-  struct edit x = {.p = p, .mem = mem, .off = p->d_bit, .only = p->d_bit, .dry = !clears, .report = report, .ctx = ctx};
+  struct scan s = {.c = {.p = p, .mem = mem, .d = dialect_of(p), .make = make_clean},
+                   .clears = clears,
+                   .report = report,
+                   .ctx = ctx};
   uint64_t last;
-  if (!p->d_bit)
+  if (!p->d_bit || !s.c.d)
     return IMS_ERR_UNSUP;
   int err = check_range(p, in, size, &last);
-  return err ? err : edit(&x, p->levels, p->root, in, last);
+  return err ? err : scan(&s, p->levels, p->root, in, last);
 }
 
 // Looking.
@@ -583,7 +919,8 @@ struct listing {
   void *ctx;
 };
 
-static int list(const struct listing *l, unsigned level, uint64_t table, uint64_t first, uint64_t last, unsigned perm) {
+static int list(const struct listing *l, unsigned level, uint64_t table, uint64_t first, uint64_t last, uint64_t all,
+                uint64_t any) {
   const struct ims_pgt *p = l->p;
   for (uint64_t in = first;;) {
     uint64_t end = entry_end(p, level, in, last);
@@ -596,14 +933,17 @@ static int list(const struct listing *l, unsigned level, uint64_t table, uint64_
     if (err)
       return err;
     if (kind != IMS_PTE_EMPTY) {
+      uint64_t all_here = all, any_here = any;
+      ims_pgt_collect(p, kind == IMS_PTE_LEAF, v.entry, &all_here, &any_here);
       v.kind = (uint8_t)kind;
-      v.perm = (uint8_t)(perm & ims_pgt_perm(p, v.entry));
+      v.perm = (uint8_t)ims_pgt_perm_over(p, all_here, any_here);
       v.out = kind == IMS_PTE_LEAF ? ims_pgt_page(p, level, v.entry) : 0;
       if (kind == IMS_PTE_TABLE)
         v.out = ims_pgt_addr(p, v.entry);
       if ((err = l->visit(l->ctx, &v)) < 0)
         return err;
-      if (kind == IMS_PTE_TABLE && err != IMS_VISIT_SKIP && (err = list(l, level - 1, v.out, in, end, v.perm)))
+      if (kind == IMS_PTE_TABLE && err != IMS_VISIT_SKIP &&
+          (err = list(l, level - 1, v.out, in, end, all_here, any_here)))
         return err;
     }
     if (end == last)
@@ -612,47 +952,51 @@ static int list(const struct listing *l, unsigned level, uint64_t table, uint64_
   }
 }
 
+// Lists what lies in both ranges.
+static int list_within(const struct listing *l, uint64_t low, uint64_t high, uint64_t first, uint64_t last) {
+  uint64_t from = first > low ? first : low, to = last < high ? last : high;
+  return from <= to ? list(l, l->p->levels, l->p->root, from, to, ims_pgt_all(l->p), 0) : IMS_ERR_OK;
+}
+
 int ims_pgt_iterate(const struct ims_pgt *p, const struct ims_pgt_mem *mem, uint64_t first, uint64_t last,
                     ims_pgt_visitor visit, void *ctx) {
   const struct listing l = {p, mem, visit, ctx};
-  // The last address from 0 on that the stage can translate; and the first of the half above the hole, if there is one.
-  uint64_t low_last = 0, high_first;
-  for (unsigned bit = 0; bit < 64 && ims_pgt_in_range(p, low_last << 1 | 1); bit++)
-    low_last = low_last << 1 | 1;
-  high_first = ~low_last;
-  int err = IMS_ERR_OK;
-  if (first <= low_last && first <= last)
-    err = list(&l, p->levels, p->root, first, last < low_last ? last : low_last, IMS_PERM_ALL);
-  if (!err && ims_pgt_in_range(p, high_first) && high_first > low_last && last >= high_first && first <= last)
-    err = list(&l, p->levels, p->root, first > high_first ? first : high_first, last, IMS_PERM_ALL);
+  bool canonical = p->fmt->kind == IMS_PGT_X86_FS; // the sign bit tells two halves apart, with a hole between them
+  uint64_t low_last = ~0ull >> (64 - p->in_bits + canonical);
+  int err = p->flags & IMS_PGT_UPPER ? 0 : list_within(&l, 0, low_last, first, last);
+  if (!err && (canonical || p->flags & IMS_PGT_UPPER))
+    err = list_within(&l, ~low_last, ~0ull, first, last);
   return err;
 }
 
 int ims_pgt_lookup(const struct ims_pgt *p, const struct ims_pgt_mem *mem, uint64_t in, struct ims_pgt_leaf *leaf) {
-  // A privileged translation request meets no refusal, and with the bits off nothing is updated.
+  // A privileged translation request meets no refusal, and with the accessed bits off nothing is updated.
   struct ims_walk w = {.in = in, .access = IMS_ACC_R | IMS_ACC_PRIV | IMS_ACC_QUERY};
   struct ims_port port = {0};
-  struct ims_pgt *stage = p->fmt->kind == IMS_PGT_X86_FS ? &w.s1 : &w.s2;
+  bool first = p->fmt->kind == IMS_PGT_X86_FS || p->fmt->kind == IMS_PGT_VMSA_S1;
+  struct ims_pgt *stage = first ? &w.s1 : &w.s2;
   enum ims_step_kind kind;
   *stage = *p;
-  stage->a_bits = stage->d_bit = 0;
+  stage->a_bits = 0;
+  stage->flags &= ~(uint32_t)(IMS_PGT_AF_FAULTS | IMS_PGT_PAN);
   ims_walk_begin(&w);
   while ((kind = ims_walk_step(&w, &port)) == IMS_STEP_READ) {
     leaf->entry_addr = port.step.hpa;
     leaf->level = port.step.level;
     port.answer.ok = !mem->load64(mem->ctx, port.step.hpa, &port.answer.data[0]);
-    leaf->entry = port.answer.data[0];
+    leaf->entry = ims_pgt_swap(p, port.answer.data[0]);
   }
   if (kind == IMS_STEP_DONE) {
     leaf->out = w.out;
-    leaf->shift = w.shift;
+    leaf->shift = (uint8_t)ims_pgt_shift(p->fmt, leaf->level);
     leaf->perm = w.perm1 & w.perm2;
     return IMS_ERR_OK;
   }
   switch (w.fault.cause) {
   case IMS_WALK_RANGE: return IMS_ERR_RANGE;
   case IMS_WALK_ACCESS: return IMS_ERR_BUS;
-  case IMS_WALK_RESERVED: return IMS_ERR_FORMAT;
+  case IMS_WALK_RESERVED:
+  case IMS_WALK_SIZE: return IMS_ERR_FORMAT;
   default: return IMS_ERR_NOENT;
   }
 }
