@@ -5,6 +5,22 @@
 
 enum { PIECE = 4096, DEFAULT_PAGE_REQUESTS = 64, OPEN_GROUP = 0xffff, RESPONSE_FAILURE = 15 };
 
+// A DMA whose next piece the unit holds; or a resumption that came before the unit said that it holds anything.
+struct ims_stalled_dma {
+  struct ims_stalled_dma *next;
+  uint16_t stag;
+  bool early;     // the latter
+  uint8_t action; // of an early one
+  struct ims_dma dma;
+  uint64_t off;    // of the piece
+  uint8_t *source; // a copy of what is written, dma.len bytes; or NULL
+};
+
+static void free_stalled(struct ims_stalled_dma *s) {
+  free(s->source);
+  free(s);
+}
+
 int ims_endpoint_init(struct ims_endpoint *e, struct ims_iommu *unit, const struct ims_endpoint_config *config) {
   *e = (struct ims_endpoint){.unit = unit, .config = *config};
   if (!unit)
@@ -29,6 +45,11 @@ int ims_endpoint_init(struct ims_endpoint *e, struct ims_iommu *unit, const stru
 void ims_endpoint_fini(struct ims_endpoint *e) {
   ims_cache_fini(&e->atc);
   free(e->group);
+  while (e->stalled) {
+    struct ims_stalled_dma *next = e->stalled->next;
+    free_stalled(e->stalled);
+    e->stalled = next;
+  }
   *e = (struct ims_endpoint){0};
 }
 
@@ -38,11 +59,70 @@ static uint64_t atc_id(bool has_pasid, uint32_t pasid, bool priv) {
   return 1 | (uint64_t)has_pasid << 1 | (uint64_t)(has_pasid && priv) << 2 | (uint64_t)(has_pasid ? pasid : 0) << 8;
 }
 
-static void ask(struct ims_endpoint *e, const struct ims_request *req, struct ims_result *res) {
+// Where the one under this STAG hangs in the list, or where the list ends.
+static struct ims_stalled_dma **find_stalled(struct ims_endpoint *e, uint16_t stag, bool early) {
+  struct ims_stalled_dma **at = &e->stalled;
+  while (*at && ((*at)->stag != stag || (*at)->early != early))
+    at = &(*at)->next;
+  return at;
+}
+
+static struct ims_stalled_dma *take(struct ims_stalled_dma **at) {
+  struct ims_stalled_dma *s = *at;
+  if (s)
+    *at = s->next;
+  return s;
+}
+
+// Resumptions that matched nothing.
+static void drop_early(struct ims_endpoint *e) {
+  for (struct ims_stalled_dma **at = &e->stalled; *at;) {
+    if ((*at)->early)
+      free_stalled(take(at));
+    else
+      at = &(*at)->next;
+  }
+}
+
+static void send(struct ims_endpoint *e, const struct ims_request *req, struct ims_result *res) {
   if (e->translate)
     e->translate(e->translate_ctx, e->unit, req, res);
   else
     ims_translate(e->unit, req, res);
+}
+
+// What software has answered to a stall before the unit has returned from it counts as part of the answer.
+static void ask(struct ims_endpoint *e, const struct ims_request *req, struct ims_result *res) {
+  bool again = true;
+  e->sending++;
+  while (again) {
+    send(e, req, res);
+    again = false;
+    struct ims_stalled_dma *s = res->status == IMS_STATUS_STALL ? take(find_stalled(e, res->stag, true)) : NULL;
+    if (!s)
+      continue;
+    e->count.stalls++;
+    e->count.resumes++;
+    again = s->action == IMS_RESUME_RETRY;
+    res->status = IMS_STATUS_FAULT;
+    res->completion = s->action == IMS_RESUME_ZERO ? IMS_CPL_ZERO : IMS_CPL_UR;
+    free_stalled(s);
+  }
+  if (!--e->sending)
+    drop_early(e);
+}
+
+// How a piece ends by the answer to an untranslated or translated request.
+static enum ims_dma_end end_of(struct ims_dma_piece *p, const struct ims_result *r) {
+  switch (r->status) {
+  case IMS_STATUS_OK:
+  case IMS_STATUS_BYPASS: p->hpa = r->output; return IMS_DMA_DONE;
+  case IMS_STATUS_STALL: return IMS_DMA_STALLED;
+  default:
+    p->zero = r->completion == IMS_CPL_ZERO;
+    p->hpa = 0;
+    return p->zero ? IMS_DMA_DONE : IMS_DMA_REFUSED;
+  }
 }
 
 static unsigned rights_wanted(const struct ims_dma *d) {
@@ -57,8 +137,7 @@ static enum ims_dma_end send_untranslated(struct ims_endpoint *e, struct ims_dma
   p->asked_valid = true;
   e->count.untranslated++;
   ask(e, &p->request, &p->asked);
-  p->hpa = p->asked.output;
-  return p->asked.status == IMS_STATUS_OK || p->asked.status == IMS_STATUS_BYPASS ? IMS_DMA_DONE : IMS_DMA_REFUSED;
+  return end_of(p, &p->asked);
 }
 
 static enum ims_dma_end send_translated(struct ims_endpoint *e, const struct ims_dma *d, struct ims_dma_piece *p) {
@@ -71,7 +150,7 @@ static enum ims_dma_end send_translated(struct ims_endpoint *e, const struct ims
   p->used_valid = true;
   e->count.translated++;
   ask(e, &req, &p->used);
-  return p->used.status == IMS_STATUS_OK || p->used.status == IMS_STATUS_BYPASS ? IMS_DMA_DONE : IMS_DMA_REFUSED;
+  return end_of(p, &p->used);
 }
 
 static enum ims_dma_end send_through_atc(struct ims_endpoint *e, const struct ims_dma *d, struct ims_dma_piece *p) {
@@ -111,14 +190,16 @@ static enum ims_dma_end send_through_atc(struct ims_endpoint *e, const struct im
   return send_translated(e, d, p);
 }
 
-// The data itself, once the address is known. An atomic reads what is there before it writes.
-static bool move(struct ims_endpoint *e, const struct ims_dma *d, const struct ims_dma_piece *p) {
-  uint8_t *at = (uint8_t *)d->data + (p->iova - d->iova);
-  uint8_t old[PIECE];
+// The data itself, once the address is known. `source`: what is written. An atomic reads what is there before it writes.
+static bool move(struct ims_endpoint *e, const struct ims_dma *d, const uint8_t *source,
+                 const struct ims_dma_piece *p) {
+  uint64_t off = p->iova - d->iova;
+  uint8_t *at = (uint8_t *)d->data + off;
+  uint8_t old[PIECE] = {0};
   bool reads = d->access & (IMS_ACC_R | IMS_ACC_X), writes = d->access & IMS_ACC_W;
-  if (reads && ims_mem_read(e->unit->mem, p->hpa, old, p->len) != IMS_ERR_OK)
+  if (!p->zero && reads && ims_mem_read(e->unit->mem, p->hpa, old, p->len) != IMS_ERR_OK)
     return false;
-  if (writes && ims_mem_write(e->unit->mem, p->hpa, at, p->len) != IMS_ERR_OK)
+  if (!p->zero && writes && ims_mem_write(e->unit->mem, p->hpa, source + off, p->len) != IMS_ERR_OK)
     return false;
   if (reads)
     memcpy(at, old, p->len);
@@ -126,49 +207,136 @@ static bool move(struct ims_endpoint *e, const struct ims_dma *d, const struct i
 }
 
 static void count_end(struct ims_endpoint *e, const struct ims_dma_piece *p) {
-  e->count.pieces++;
+  e->count.stalls += p->end == IMS_DMA_STALLED;
+  e->count.pieces += p->end != IMS_DMA_STALLED;
   e->count.bytes += p->end == IMS_DMA_DONE ? p->len : 0;
   e->count.refused += p->end == IMS_DMA_REFUSED;
   e->count.no_rights += p->end == IMS_DMA_NO_RIGHTS;
   e->count.no_memory += p->end == IMS_DMA_NO_MEMORY;
 }
 
+// A DMA under way.
+struct transfer {
+  struct ims_dma dma;
+  uint64_t off;
+  const uint8_t *source;
+  ims_dma_observer observe;
+  void *ctx;
+};
+
+// Keeps the rest of a DMA until its resumption. Of what is written a copy, since the sender's buffer need not stay.
+static int hold(struct ims_endpoint *e, const struct transfer *t, uint16_t stag) {
+  struct ims_stalled_dma *s = calloc(1, sizeof *s);
+  if (!s)
+    return IMS_ERR_NOMEM;
+  s->stag = stag;
+  s->dma = t->dma;
+  s->off = t->off;
+  if (t->source) {
+    s->source = malloc(t->dma.len);
+    if (!s->source) {
+      free(s);
+      return IMS_ERR_NOMEM;
+    }
+    memcpy(s->source, t->source, t->dma.len);
+  }
+  struct ims_stalled_dma **at = &e->stalled;
+  while (*at)
+    at = &(*at)->next;
+  *at = s;
+  return IMS_ERR_OK;
+}
+
+static struct ims_dma_piece piece_at(const struct ims_endpoint *e, const struct transfer *t) {
+  const struct ims_dma *d = &t->dma;
+  uint64_t iova = d->iova + t->off, room = PIECE - iova % PIECE, left = d->len - t->off;
+  return (struct ims_dma_piece){
+      .iova = iova,
+      .len = left < room ? left : room,
+      .request = {
+          .iova = iova, .source = e->config.source, .pasid = d->pasid, .has_pasid = d->has_pasid, .access = d->access}};
+}
+
+// The end of a piece whose fate is known.
+static enum ims_dma_end finish_piece(struct ims_endpoint *e, struct transfer *t, struct ims_dma_piece *p,
+                                     enum ims_dma_end how) {
+  if (how == IMS_DMA_DONE && t->dma.data && !move(e, &t->dma, t->source, p))
+    how = IMS_DMA_NO_MEMORY;
+  p->end = (uint8_t)how;
+  count_end(e, p);
+  if (how == IMS_DMA_DONE)
+    t->off += p->len;
+  if (t->observe)
+    t->observe(t->ctx, p);
+  return how;
+}
+
+// From t->off on. *end: DONE to begin with, or how the piece there has ended already.
+static int go_on(struct ims_endpoint *e, struct transfer *t, enum ims_dma_end *end) {
+  while (*end == IMS_DMA_DONE && t->off < t->dma.len) {
+    struct ims_dma_piece p = piece_at(e, t);
+    enum ims_dma_end how = t->dma.ats ? send_through_atc(e, &t->dma, &p) : send_untranslated(e, &p);
+    int err = how == IMS_DMA_STALLED ? hold(e, t, p.used_valid ? p.used.stag : p.asked.stag) : IMS_ERR_OK;
+    if (err) {
+      *end = IMS_DMA_REFUSED;
+      return err;
+    }
+    *end = finish_piece(e, t, &p, how);
+  }
+  return IMS_ERR_OK;
+}
+
+static int tell(int err, enum ims_dma_end how, uint64_t bytes, enum ims_dma_end *end, uint64_t *done) {
+  if (end)
+    *end = how;
+  if (done)
+    *done = bytes;
+  return err;
+}
+
 int ims_endpoint_dma(struct ims_endpoint *e, const struct ims_dma *dma, ims_dma_observer observe, void *ctx,
                      enum ims_dma_end *end, uint64_t *done) {
-  if (end)
-    *end = IMS_DMA_DONE;
-  if (done)
-    *done = 0;
+  tell(0, IMS_DMA_DONE, 0, end, done);
   if (!dma->len || !(dma->access & (IMS_ACC_R | IMS_ACC_W | IMS_ACC_X)))
     return IMS_ERR_INVAL;
   if (dma->iova + (dma->len - 1) < dma->iova)
     return IMS_ERR_RANGE;
   e->count.dmas++;
-  for (uint64_t off = 0; off < dma->len;) {
-    uint64_t iova = dma->iova + off, room = PIECE - iova % PIECE, left = dma->len - off;
-    struct ims_dma_piece p = {.iova = iova, .len = left < room ? left : room};
-    p.request = (struct ims_request){.iova = iova,
-                                     .source = e->config.source,
-                                     .pasid = dma->pasid,
-                                     .has_pasid = dma->has_pasid,
-                                     .access = dma->access};
-    enum ims_dma_end how = dma->ats ? send_through_atc(e, dma, &p) : send_untranslated(e, &p);
-    if (how == IMS_DMA_DONE && dma->data && !move(e, dma, &p))
-      how = IMS_DMA_NO_MEMORY;
-    p.end = (uint8_t)how;
-    count_end(e, &p);
-    if (observe)
-      observe(ctx, &p);
-    if (how != IMS_DMA_DONE) {
-      if (end)
-        *end = how;
-      return IMS_ERR_OK;
-    }
-    off += p.len;
-    if (done)
-      *done = off;
-  }
+  struct transfer t = {
+      .dma = *dma, .source = dma->access & IMS_ACC_W ? dma->data : NULL, .observe = observe, .ctx = ctx};
+  enum ims_dma_end how = IMS_DMA_DONE;
+  int err = go_on(e, &t, &how);
+  return tell(err, how, t.off, end, done);
+}
+
+// A resumption from within the request that stalls: kept for ask().
+static int keep_early(struct ims_endpoint *e, const struct ims_resume *resume) {
+  struct ims_stalled_dma *s = calloc(1, sizeof *s);
+  if (!s)
+    return IMS_ERR_NOMEM;
+  *s = (struct ims_stalled_dma){.next = e->stalled, .stag = resume->stag, .early = true, .action = resume->action};
+  e->stalled = s;
   return IMS_ERR_OK;
+}
+
+int ims_endpoint_resume(struct ims_endpoint *e, const struct ims_resume *resume, ims_dma_observer observe, void *ctx,
+                        enum ims_dma_end *end, uint64_t *done) {
+  struct ims_stalled_dma *s = take(find_stalled(e, resume->stag, false));
+  if (!s && e->sending)
+    return tell(keep_early(e, resume), IMS_DMA_STALLED, 0, end, done);
+  if (!s)
+    return tell(IMS_ERR_NOENT, IMS_DMA_REFUSED, 0, end, done);
+  e->count.resumes++;
+  struct transfer t = {.dma = s->dma, .off = s->off, .source = s->source, .observe = observe, .ctx = ctx};
+  enum ims_dma_end how = IMS_DMA_DONE;
+  if (resume->action != IMS_RESUME_RETRY) {
+    struct ims_dma_piece p = piece_at(e, &t);
+    p.zero = resume->action == IMS_RESUME_ZERO;
+    how = finish_piece(e, &t, &p, p.zero ? IMS_DMA_DONE : IMS_DMA_REFUSED);
+  }
+  int err = go_on(e, &t, &how);
+  free_stalled(s);
+  return tell(err, how, t.off, end, done);
 }
 
 static int find_group(const struct ims_endpoint *e, uint16_t group) {
@@ -279,6 +447,6 @@ const char *ims_dma_path_name(unsigned path) {
 }
 
 const char *ims_dma_end_name(unsigned end) {
-  static const char *const names[] = {"done", "refused", "no rights", "no memory"};
+  static const char *const names[] = {"done", "refused", "no rights", "no memory", "stalled"};
   return end < sizeof names / sizeof *names ? names[end] : "?";
 }

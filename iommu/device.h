@@ -56,6 +56,7 @@ struct ims_dma_piece {
   uint64_t hpa;               // valid with DONE and NO_MEMORY
   uint8_t path;               // enum ims_dma_path
   uint8_t end;                // enum ims_dma_end
+  bool zero;                  // with DONE: refused without an error; it read zeros or wrote nothing, hpa is 0
   bool asked_valid;           // `asked` is an answer to this piece; false for a hit in the device TLB
   bool used_valid;            // likewise `used`
   struct ims_result asked;    // of the untranslated request, or of the translation request
@@ -92,6 +93,7 @@ struct ims_endpoint {
   struct ims_page_group *group; // [outstanding], oldest first
   uint32_t outstanding, next_group, outstanding_requests;
   struct ims_stalled_dma *stalled; // oldest first
+  uint32_t sending;                // requests that the unit is answering now
   bool page_requests_off;          // after a response failure, until ims_endpoint_enable_page_requests()
   struct ims_endpoint_counters count;
   // How requests reach the unit: NULL is ims_translate(). For those who want to step a translation themselves.
@@ -107,7 +109,8 @@ void ims_endpoint_fini(struct ims_endpoint *e);
 typedef void (*ims_dma_observer)(void *ctx, const struct ims_dma_piece *piece);
 
 // Sends a DMA. It ends with its first piece that does not arrive: *end says how (DONE: all arrived), *done how many bytes
-// did. Both may be NULL, and so may `observe`. INVAL: no bytes, no access; RANGE: the addresses pass 2^64.
+// did. Both may be NULL, and so may `observe`. INVAL: no bytes, no access; RANGE: the addresses pass 2^64; NOMEM: no
+// room to hold a DMA that stalls.
 int ims_endpoint_dma(struct ims_endpoint *e, const struct ims_dma *dma, ims_dma_observer observe, void *ctx,
                      enum ims_dma_end *end, uint64_t *done);
 
@@ -116,7 +119,9 @@ int ims_endpoint_dma(struct ims_endpoint *e, const struct ims_dma *dma, ims_dma_
 // ends as done, without memory being touched (a read fills zeros), and the rest goes on. What it comes to is told to
 // `observe`, and *end and *done are set as by ims_endpoint_dma (counting what arrived before the stall). Data: a write's
 // bytes were copied when it stalled; a read fills the buffer given then, which must still be there, unless the DMA was
-// sent without one. NOENT: nothing waits under this STAG.
+// sent without one. A resumption may come while the unit is still answering the request that stalls, from software that
+// is told of it at once: then *end is STALLED, and the DMA goes on by itself with what it was told then.
+// NOENT: nothing waits under this STAG. NOMEM.
 int ims_endpoint_resume(struct ims_endpoint *e, const struct ims_resume *resume, ims_dma_observer observe, void *ctx,
                         enum ims_dma_end *end, uint64_t *done);
 

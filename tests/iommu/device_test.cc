@@ -2,6 +2,7 @@
 // A device before a unit that the test plays itself: what it sends, what it keeps, what it does with what comes back.
 #include "iommu/device.h"
 
+#include <functional>
 #include <gtest/gtest.h>
 #include <map>
 #include <vector>
@@ -23,7 +24,11 @@ struct FakeUnit {
   std::vector<ims_request> asked;
   std::vector<ims_page_request> page_requests;
   bool takes_page_requests = true;
-  ims_completion refusal = IMS_CPL_R0; // of translation requests for pages that are not there
+  ims_completion refusal = IMS_CPL_R0;    // of translation requests for pages that are not there
+  bool stalls = false;                    // untranslated requests for pages that are not there wait
+  bool reads_zeros = false;               // or are completed as RAZ/WI
+  uint16_t stag = 40;                     // of the next stall
+  std::function<void(uint16_t)> on_stall; // software that is told before the unit returns
 
   FakeUnit() {
     static const ims_iommu_ops ops = {"fake",       nullptr, nullptr, nullptr, translate,
@@ -54,7 +59,13 @@ struct FakeUnit {
     if (page == f.pages.end()) {
       res->status = IMS_STATUS_FAULT;
       res->fault = 0x71;
-      res->completion = req->type == IMS_TRANSLATION_REQUEST ? f.refusal : IMS_CPL_UR;
+      res->completion = req->type == IMS_TRANSLATION_REQUEST ? f.refusal : f.reads_zeros ? IMS_CPL_ZERO : IMS_CPL_UR;
+      if (f.stalls && req->type == IMS_UNTRANSLATED) {
+        res->status = IMS_STATUS_STALL;
+        res->stag = f.stag++;
+        if (f.on_stall)
+          f.on_stall(res->stag);
+      }
       return;
     }
     uint64_t mask = (1ull << page->second.shift) - 1;
@@ -101,6 +112,19 @@ struct Device : testing::Test {
     return ims_endpoint_dma(
         &device, &d, [](void *p, const ims_dma_piece *piece) { static_cast<Device *>(p)->pieces.push_back(*piece); },
         this, &end, &done);
+  }
+
+  int resume(unsigned stag, ims_resume_action action) {
+    ims_resume r = {0x18, static_cast<uint16_t>(stag), static_cast<uint8_t>(action)};
+    pieces.clear();
+    return ims_endpoint_resume(
+        &device, &r, [](void *p, const ims_dma_piece *piece) { static_cast<Device *>(p)->pieces.push_back(*piece); },
+        this, &end, &done);
+  }
+  std::string memory(uint64_t hpa, size_t len) {
+    std::string s(len, '?');
+    EXPECT_EQ(ims_mem_read(&unit.mem, hpa, &s[0], len), IMS_ERR_OK);
+    return s;
   }
 
   ims_ats_invalidation invalidation(uint64_t first, uint64_t last, int pasid = -1) {
@@ -469,6 +493,230 @@ TEST_F(Device, ARefusedRequestIsCountedAndMayBeAnsweredStill) {
   EXPECT_EQ(device.count.page_requests_refused, 1u);
   auto late = answer(group);
   EXPECT_TRUE(ims_endpoint_response(&device, &late));
+}
+
+// Stalls: the unit holds a request, and a resumption names it.
+
+TEST_F(Device, AStalledDmaEndsAtThePieceThatIsHeld) {
+  start(0);
+  unit.stalls = true;
+  unit.pages = {{1, {0x10000}}};
+  std::string data = "ab";
+  ASSERT_EQ(send(0x1fff, 2, IMS_ACC_W, false, -1, &data[0]), IMS_ERR_OK);
+  EXPECT_EQ(end, IMS_DMA_STALLED);
+  EXPECT_EQ(done, 1u);
+  ASSERT_EQ(pieces.size(), 2u);
+  EXPECT_EQ(pieces[0].end, IMS_DMA_DONE);
+  EXPECT_EQ(pieces[1].end, IMS_DMA_STALLED);
+  EXPECT_EQ(pieces[1].asked.stag, 40u);
+  EXPECT_EQ(device.count.stalls, 1u);
+  EXPECT_EQ(device.count.pieces, 1u) << "the other one has not ended";
+  EXPECT_EQ(device.count.refused, 0u);
+  EXPECT_STREQ(ims_dma_end_name(IMS_DMA_STALLED), "stalled");
+}
+
+TEST_F(Device, ARetriedDmaGoesOnFromThePieceThatWasHeld) {
+  start(0);
+  unit.stalls = true;
+  unit.pages = {{1, {0x10000}}, {3, {0x30000}}};
+  std::string data(0x2001, 'x');
+  data[0] = 'a', data[0x1000] = 'b', data[0x2000] = 'c';
+  ASSERT_EQ(send(0x1000, 0x2001, IMS_ACC_W, false, -1, &data[0]), IMS_ERR_OK);
+  ASSERT_EQ(end, IMS_DMA_STALLED);
+  ASSERT_EQ(done, 0x1000u);
+  unit.pages[2] = {0x20000};
+  unit.asked.clear();
+  ASSERT_EQ(resume(40, IMS_RESUME_RETRY), IMS_ERR_OK);
+  EXPECT_EQ(end, IMS_DMA_DONE);
+  EXPECT_EQ(done, 0x2001u);
+  ASSERT_EQ(unit.asked.size(), 2u) << "what arrived before is not sent again";
+  EXPECT_EQ(unit.asked[0].iova, 0x2000u);
+  EXPECT_EQ(unit.asked[0].access, IMS_ACC_W);
+  ASSERT_EQ(pieces.size(), 2u);
+  EXPECT_EQ(pieces[0].iova, 0x2000u);
+  EXPECT_EQ(memory(0x10000, 1) + memory(0x20000, 1) + memory(0x30000, 1), "abc");
+  EXPECT_EQ(device.count.stalls, 1u);
+  EXPECT_EQ(device.count.resumes, 1u);
+  EXPECT_EQ(device.count.pieces, 3u);
+  EXPECT_EQ(device.count.dmas, 1u);
+  EXPECT_EQ(device.count.bytes, 0x2001u);
+  EXPECT_EQ(resume(40, IMS_RESUME_RETRY), IMS_ERR_NOENT) << "it waits no longer";
+}
+
+TEST_F(Device, ARetryMayStallAgainUnderAnotherTag) {
+  start(0);
+  unit.stalls = true;
+  char data[4] = {1, 2, 3, 4};
+  send(0x5000, 4, IMS_ACC_W, false, -1, data);
+  ASSERT_EQ(resume(40, IMS_RESUME_RETRY), IMS_ERR_OK);
+  EXPECT_EQ(end, IMS_DMA_STALLED);
+  EXPECT_EQ(done, 0u);
+  EXPECT_EQ(resume(40, IMS_RESUME_RETRY), IMS_ERR_NOENT);
+  unit.pages = {{5, {0x50000}}};
+  ASSERT_EQ(resume(41, IMS_RESUME_RETRY), IMS_ERR_OK);
+  EXPECT_EQ(end, IMS_DMA_DONE);
+  EXPECT_EQ(memory(0x50000, 4), std::string("\1\2\3\4"));
+  EXPECT_EQ(device.count.stalls, 2u);
+  EXPECT_EQ(device.count.resumes, 2u);
+}
+
+TEST_F(Device, AnAbortedStallEndsTheDmaAsRefused) {
+  start(0);
+  unit.stalls = true;
+  unit.pages = {{6, {0x60000}}};
+  char data[0x1004] = {1};
+  send(0x5000, sizeof data, IMS_ACC_W, false, -1, data);
+  unit.asked.clear();
+  ASSERT_EQ(resume(40, IMS_RESUME_ABORT), IMS_ERR_OK);
+  EXPECT_EQ(end, IMS_DMA_REFUSED);
+  EXPECT_EQ(done, 0u);
+  EXPECT_TRUE(unit.asked.empty()) << "neither again nor further";
+  ASSERT_EQ(pieces.size(), 1u);
+  EXPECT_EQ(pieces[0].end, IMS_DMA_REFUSED);
+  EXPECT_EQ(device.count.refused, 1u);
+}
+
+TEST_F(Device, AReadThatIsTerminatedWithoutErrorGivesZerosAndGoesOn) {
+  start(0);
+  unit.stalls = true;
+  unit.pages = {{6, {0x60000}}};
+  ASSERT_EQ(ims_mem_fill(&unit.mem, 0x60000, 'm', 4), IMS_ERR_OK);
+  std::string data(8, '?');
+  send(0x5ffc, 8, IMS_ACC_R, false, -1, &data[0]);
+  EXPECT_EQ(data, "????????");
+  ASSERT_EQ(resume(40, IMS_RESUME_ZERO), IMS_ERR_OK);
+  EXPECT_EQ(end, IMS_DMA_DONE);
+  EXPECT_EQ(done, 8u);
+  EXPECT_EQ(data, std::string(4, '\0') + "mmmm");
+  ASSERT_EQ(pieces.size(), 2u);
+  EXPECT_TRUE(pieces[0].zero);
+  EXPECT_EQ(pieces[0].end, IMS_DMA_DONE);
+  EXPECT_FALSE(pieces[1].zero);
+}
+
+TEST_F(Device, AWriteThatIsTerminatedWithoutErrorVanishes) {
+  start(0);
+  unit.stalls = true;
+  uint64_t before = ims_mem_hash(&unit.mem);
+  char data[4] = {1, 2, 3, 4};
+  send(0, 4, IMS_ACC_W, false, -1, data);
+  ASSERT_EQ(resume(40, IMS_RESUME_ZERO), IMS_ERR_OK);
+  EXPECT_EQ(end, IMS_DMA_DONE);
+  EXPECT_EQ(done, 4u);
+  EXPECT_EQ(ims_mem_hash(&unit.mem), before);
+}
+
+TEST_F(Device, RefusalWithoutErrorReadsZerosAndWritesNothing) {
+  start(0);
+  unit.reads_zeros = true;
+  unit.pages = {{6, {0x60000}}};
+  ASSERT_EQ(ims_mem_fill(&unit.mem, 0, 'm', 16), IMS_ERR_OK); // where an output of 0 would lead
+  std::string data(8, '?');
+  ASSERT_EQ(send(0x5ffc, 8, IMS_ACC_R, false, -1, &data[0]), IMS_ERR_OK);
+  EXPECT_EQ(end, IMS_DMA_DONE);
+  EXPECT_EQ(data, std::string(8, '\0'));
+  ASSERT_EQ(pieces.size(), 2u);
+  EXPECT_TRUE(pieces[0].zero);
+  EXPECT_FALSE(pieces[1].zero);
+  data = "write it";
+  ASSERT_EQ(send(0x5ffc, 8, IMS_ACC_W, false, -1, &data[0]), IMS_ERR_OK);
+  EXPECT_EQ(end, IMS_DMA_DONE);
+  EXPECT_EQ(memory(0, 4), "mmmm");
+  EXPECT_EQ(memory(0x60000, 4), "e it");
+  EXPECT_EQ(device.count.refused, 0u);
+}
+
+TEST_F(Device, WhatAStalledWriteSendsWasCopied) {
+  start(0);
+  unit.stalls = true;
+  std::string data = "held";
+  send(0x5000, 4, IMS_ACC_W, false, -1, &data[0]);
+  data = "else";
+  unit.pages = {{5, {0x50000}}};
+  ASSERT_EQ(resume(40, IMS_RESUME_RETRY), IMS_ERR_OK);
+  EXPECT_EQ(memory(0x50000, 4), "held");
+  EXPECT_EQ(data, "else");
+}
+
+TEST_F(Device, AStalledAtomicWritesItsCopyAndReadsIntoTheBuffer) {
+  start(0);
+  unit.stalls = true;
+  std::string data = "new!";
+  send(0x5000, 4, IMS_ACC_R | IMS_ACC_W, false, -1, &data[0]);
+  unit.pages = {{5, {0x50000}}};
+  ASSERT_EQ(ims_mem_write(&unit.mem, 0x50000, "old!", 4), IMS_ERR_OK);
+  ASSERT_EQ(resume(40, IMS_RESUME_RETRY), IMS_ERR_OK);
+  EXPECT_EQ(memory(0x50000, 4), "new!");
+  EXPECT_EQ(data, "old!");
+}
+
+TEST_F(Device, StallsOfSeveralDmasEndInAnyOrder) {
+  start(0);
+  unit.stalls = true;
+  char data[3] = {'a', 'b', 'c'};
+  for (unsigned i = 0; i < 3; i++)
+    send(0x5000 + i * 0x1000, 1, IMS_ACC_W, false, -1, &data[i]);
+  unit.pages = {{5, {0x50000}}, {6, {0x60000}}, {7, {0x70000}}};
+  EXPECT_EQ(resume(42, IMS_RESUME_RETRY), IMS_ERR_OK);
+  EXPECT_EQ(memory(0x50000, 1) + memory(0x60000, 1) + memory(0x70000, 1), std::string("\0\0c", 3));
+  EXPECT_EQ(resume(40, IMS_RESUME_ABORT), IMS_ERR_OK);
+  EXPECT_EQ(resume(41, IMS_RESUME_RETRY), IMS_ERR_OK);
+  EXPECT_EQ(memory(0x50000, 1) + memory(0x60000, 1) + memory(0x70000, 1), std::string("\0bc", 3));
+  EXPECT_EQ(resume(43, IMS_RESUME_RETRY), IMS_ERR_NOENT);
+  EXPECT_EQ(resume(39, IMS_RESUME_RETRY), IMS_ERR_NOENT);
+}
+
+// Software may be called while the unit still answers the request that stalls, and answer itself.
+TEST_F(Device, AStallThatIsResumedBeforeTheUnitReturnsIsNeverSeen) {
+  start(0);
+  unit.stalls = true;
+  unit.on_stall = [this](uint16_t stag) {
+    unit.pages[5] = {0x50000};
+    ims_resume r = {0x18, stag, IMS_RESUME_RETRY};
+    ims_dma_end told = IMS_DMA_DONE;
+    EXPECT_EQ(ims_endpoint_resume(&device, &r, nullptr, nullptr, &told, nullptr), IMS_ERR_OK);
+    EXPECT_EQ(told, IMS_DMA_STALLED);
+  };
+  std::string data = "fast";
+  ASSERT_EQ(send(0x5000, 4, IMS_ACC_W, false, -1, &data[0]), IMS_ERR_OK);
+  EXPECT_EQ(end, IMS_DMA_DONE);
+  EXPECT_EQ(memory(0x50000, 4), "fast");
+  ASSERT_EQ(pieces.size(), 1u);
+  EXPECT_EQ(device.count.stalls, 1u);
+  EXPECT_EQ(device.count.resumes, 1u);
+  unit.on_stall = nullptr;
+  EXPECT_EQ(resume(40, IMS_RESUME_RETRY), IMS_ERR_NOENT);
+}
+
+TEST_F(Device, AStallThatIsTerminatedBeforeTheUnitReturnsEndsSo) {
+  start(0);
+  unit.stalls = true;
+  ims_resume_action action = IMS_RESUME_ABORT;
+  unit.on_stall = [&](uint16_t stag) {
+    ims_resume wrong = {0x18, static_cast<uint16_t>(stag + 7), IMS_RESUME_RETRY};
+    ims_resume r = {0x18, stag, static_cast<uint8_t>(action)};
+    ims_endpoint_resume(&device, &wrong, nullptr, nullptr, nullptr, nullptr);
+    ims_endpoint_resume(&device, &r, nullptr, nullptr, nullptr, nullptr);
+  };
+  std::string data = "data";
+  ASSERT_EQ(send(0x5000, 4, IMS_ACC_R, false, -1, &data[0]), IMS_ERR_OK);
+  EXPECT_EQ(end, IMS_DMA_REFUSED);
+  EXPECT_EQ(data, "data");
+  action = IMS_RESUME_ZERO;
+  ASSERT_EQ(send(0x5000, 4, IMS_ACC_R, false, -1, &data[0]), IMS_ERR_OK);
+  EXPECT_EQ(end, IMS_DMA_DONE);
+  EXPECT_EQ(data, std::string(4, '\0'));
+  unit.on_stall = nullptr;
+  EXPECT_EQ(resume(47, IMS_RESUME_RETRY), IMS_ERR_NOENT) << "a resumption that matched nothing is not kept";
+}
+
+TEST_F(Device, GoesAwayWithDmasWaiting) {
+  start(0);
+  unit.stalls = true;
+  char data[4] = {};
+  send(0x5000, 4, IMS_ACC_W, false, -1, data);
+  send(0x6000, 4, IMS_ACC_R, false, -1, data);
+  EXPECT_EQ(end, IMS_DMA_STALLED); // TearDown releases them
 }
 
 } // namespace
