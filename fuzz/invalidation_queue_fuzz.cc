@@ -2,29 +2,14 @@
 // Fuzz target: a VT-d unit whose invalidation queue and registers the input drives. Each operation is a byte and what it
 // needs: descriptors into the queue, register writes of either size, a translation, a page request. Whatever comes, the
 // head stays within the queue, an error leaves it where it stopped, and the unit answers at the end as a fresh one does.
+#include "fuzz/fuzz.h"
 #include "iommu/vtd/vtd.h"
 
-#include <cstdlib>
-#include <cstring>
 #include <initializer_list>
 
 namespace {
 
-struct Input {
-  const uint8_t *data;
-  size_t size;
-  bool empty() const { return size == 0; }
-  uint64_t take(size_t n) {
-    uint64_t v = 0;
-    size_t have = n < size ? n : size;
-    memcpy(&v, data, have);
-    data += have;
-    size -= have;
-    return v;
-  }
-};
-
-[[noreturn]] void wrong() { abort(); }
+using fuzz::Input, fuzz::wrong;
 
 constexpr uint64_t kRoot = 0x1000, kQueue = 0x10000, kPrq = 0x20000, kSize = 0x40000;
 
@@ -47,9 +32,7 @@ void check(ims_iommu *u) {
     wrong();
   if (on && !stopped && head != tail)
     wrong(); // a queue that runs is empty when nobody is looking
-  for (const ims_cache &c : u->cache)
-    if (c.entries && c.count.fills < c.count.evictions + c.count.invalidated)
-      wrong();
+  fuzz::check_caches(u);
 }
 
 } // namespace

@@ -5,10 +5,9 @@
 //
 // The input: four bytes of shape, then requests of 16 bytes until a byte of 0, then words of memory. A word's low bits say
 // what becomes of it, so that random bytes make tables that lead somewhere.
+#include "fuzz/fuzz.h"
 #include "iommu/vtd/vtd.h"
 
-#include <cstdlib>
-#include <cstring>
 #include <initializer_list>
 #include <vector>
 
@@ -16,7 +15,7 @@ namespace {
 
 constexpr uint64_t kPages = 32, kSize = kPages * 4096;
 
-[[noreturn]] void wrong() { abort(); }
+using fuzz::same, fuzz::step_through, fuzz::wrong;
 
 // One word of memory out of five bytes: where it goes (page, index), and a pointer to some page with twelve flag bits.
 void poke(ims_mem *mem, const uint8_t *p) {
@@ -37,28 +36,6 @@ ims_iommu *unit(ims_mem *mem, const ims_vtd_config &cfg, unsigned mode) {
   ims_iommu_write(u, IMS_VTD_OFF_GCMD, 4, 1u << 30);
   ims_iommu_write(u, IMS_VTD_OFF_GCMD, 4, 1u << 31);
   return u;
-}
-
-bool same(const ims_result &a, const ims_result &b) {
-  return a.output == b.output && a.status == b.status && a.completion == b.completion && a.shift == b.shift &&
-         a.rights == b.rights && a.snoop == b.snoop && a.recorded == b.recorded && a.fault == b.fault &&
-         a.refs == b.refs && a.record[0] == b.record[0] && a.record[1] == b.record[1] &&
-         a.untranslated_only == b.untranslated_only;
-}
-
-void step_through(ims_iommu *u, const ims_request &r, ims_result *res) {
-  ims_xlate x;
-  memset(static_cast<void *>(&x), 0xa5, sizeof x);
-  ims_xlate_begin(&x, u, &r, res);
-  for (int n = 0;; n++) {
-    ims_step_kind kind = ims_xlate_step(&x);
-    if (kind == IMS_STEP_DONE || kind == IMS_STEP_FAULT)
-      break;
-    ims_xlate_answer(&x, kind);
-    if (n > 4000)
-      wrong(); // a walk without end
-  }
-  ims_xlate_finish(&x);
 }
 
 } // namespace
