@@ -413,13 +413,12 @@ unsigned smmu_decode_cd(const struct smmuv3 *s, const struct smmu_ste *ste, cons
     return IMS_SMMUV3_C_BAD_CD;
 
   cd->epd[0] = !el2 && IMS_CD_GET(w, EPD0);
-  cd->epd[1] = !el2 && IMS_CD_GET(w, EPD1);
-  bool walks[2] = {!cd->epd[0], !el2 && !cd->epd[1]};
-  if ((walks[0] || walks[1]) && !endian_legal(s, IMS_CD_GET(w, ENDI)))
+  cd->epd[1] = el2 || IMS_CD_GET(w, EPD1); // no walk where there is no table
+  if (!(cd->epd[0] && cd->epd[1]) && !endian_legal(s, IMS_CD_GET(w, ENDI)))
     return IMS_SMMUV3_C_BAD_CD;
   uint32_t flags = s1_flags(s, ste, w, cd->aarch64);
   for (unsigned i = 0; i < 2; i++)
-    if (walks[i] && !decode_half(s, w, i, flags, cd))
+    if (!cd->epd[i] && !decode_half(s, w, i, flags, cd))
       return IMS_SMMUV3_C_BAD_CD;
 
   if (cd->aarch64) {
@@ -430,7 +429,7 @@ unsigned smmu_decode_cd(const struct smmuv3 *s, const struct smmu_ste *ste, cons
     cd->e0pd[1] = e0pd && IMS_CD_GET(w, E0PD1);
   } else {
     cd->t0sz = (uint8_t)(IMS_CD_GET(w, T0SZ) & 7);
-    cd->t1sz = (uint8_t)(IMS_CD_GET(w, T1SZ) & 7);
+    cd->t1sz = el2 ? 0 : (uint8_t)(IMS_CD_GET(w, T1SZ) & 7);
   }
   return 0;
 }

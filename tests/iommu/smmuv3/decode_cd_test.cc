@@ -427,11 +427,18 @@ TEST(SmmuCd, El2HasOneTableAndNoUnprivilegedSide) {
   ASSERT_EQ(unit.decode(an_ste(kS1, {{IMS_STE_STRW, 2}}), &ste), kLegal);
   ASSERT_EQ(unit.decode(ste, a_cd(edits), &cd), kLegal);
   EXPECT_FALSE(cd.two_sides || cd.epd[0] || cd.tbi[1] || cd.e0pd[0] || cd.e0pd[1]);
-  EXPECT_TRUE(cd.tbi[0]);
+  EXPECT_TRUE(cd.tbi[0] && cd.epd[1]); // nothing walks where there is no table
   EXPECT_EQ(cd.asid, 0);
   EXPECT_EQ(cd.side[1].fmt, nullptr);
   EXPECT_EQ(cd.side[0].fmt, &unit.inside()->formats.s1[0]);
   EXPECT_EQ(cd.side[0].flags, 0u | IMS_PGT_AF_FAULTS | IMS_PGT_CONTIGUOUS | IMS_PGT_ONE_EL | IMS_PGT_WXN | IMS_PGT_HAD);
+
+  // AArch32: T1SZ does not choose a side either.
+  ASSERT_EQ(unit.decode(ste, a_cd({{IMS_CD_AA64, 0}, {IMS_CD_T0SZ, 2}, {IMS_CD_T1SZ, 1}}), &cd), kLegal);
+  EXPECT_TRUE(cd.epd[1] && !cd.two_sides);
+  EXPECT_EQ(cd.t0sz, 2);
+  EXPECT_EQ(cd.t1sz, 0);
+  EXPECT_EQ(cd.side[1].fmt, nullptr);
 
   // With E2H it is like EL1.
   unit.set("CR2", kE2h);
