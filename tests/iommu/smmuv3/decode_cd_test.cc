@@ -2,6 +2,7 @@
 // CDs: each condition that makes one illegal beside a legal neighbour, each field that does not count where it is said
 // not to, and what the legal ones say. IHI 0070, 5.4, 5.4.2, 5.5; start levels by DDI 0487 D8.2.1.
 #include "decode_fixture.h"
+#include <random>
 
 namespace {
 
@@ -499,6 +500,65 @@ TEST(SmmuCd, Shareability) {
     EXPECT_EQ(cd.side[0].sh, expected[sh]);
     EXPECT_EQ(cd.side[1].sh, expected[3 - sh]);
   }
+}
+
+// Whatever lies in memory: a stage that comes out legal is one that a walk can use.
+void expect_walkable(const ims_pgt &p, unsigned oas) {
+  ASSERT_NE(p.fmt, nullptr);
+  ASSERT_GE(p.levels, 1);
+  ASSERT_LE(p.levels, IMS_PGT_MAX_LEVELS);
+  ASSERT_LE(p.in_bits, 52);
+  ASSERT_GT(p.in_bits, p.fmt->shift[p.levels]);                          // the first table resolves something
+  ASSERT_LE(p.in_bits, p.fmt->shift[p.levels] + p.fmt->index_bits + 4u); // sixteen tables at most
+  ASSERT_LE(p.out_bits, p.flags & IMS_PGT_AARCH32 ? 40 : oas);
+  ASSERT_EQ(p.root >> p.out_bits, 0u);
+  ASSERT_EQ(p.root & ((1ull << ims_vmsa_root_log2(&p)) - 1), 0u);
+}
+
+TEST(SmmuDecode, RandomStructuresAreIllegalOrWalkable) {
+  std::mt19937_64 random(7);
+  unsigned legal_stes = 0, legal_cds = 0;
+  for (const Features &features : {Features{}, Features{{&C::oas, 6}, {&C::ds, 1}, {&C::vax, 1}},
+                                   Features{{&C::oas, 0}}, Features{{&C::httu, 3}, {&C::version, 4}}}) {
+    Unit unit(features);
+    const unsigned oas = unit.inside()->oas;
+    for (unsigned i = 0; i < 100000; i++) {
+      Words ste_words, cd_words;
+      for (unsigned word = 0; word < 8; word++) {
+        ste_words[word] = random();
+        cd_words[word] = random();
+      }
+      // Half of them with addresses and VMIDs that have a chance.
+      if (i & 1) {
+        ims_ste_set_address(ste_words.data(), IMS_STE_S1CONTEXTPTR, random() & 0xffffffff);
+        ims_ste_set_address(ste_words.data(), IMS_STE_S2TTB, random() & 0xffffffff);
+        ims_ste_set(ste_words.data(), IMS_STE_S1CDMAX, random() & 15);
+        ims_ste_set(ste_words.data(), IMS_STE_EATS, 0);
+        ims_cd_set_address(cd_words.data(), IMS_CD_TTB0, random() & 0xffffffff);
+        ims_cd_set_address(cd_words.data(), IMS_CD_TTB1, random() & 0xffffffff);
+      }
+      smmu_ste ste;
+      if (unit.decode(ste_words, &ste))
+        continue;
+      legal_stes++;
+      ASSERT_EQ(ste.s2.fmt != nullptr, ste.has_s2);
+      if (ste.has_s2) {
+        ASSERT_NO_FATAL_FAILURE(expect_walkable(ste.s2, oas));
+      }
+      smmu_cd cd;
+      if (!ste.has_s1 || unit.decode(ste, cd_words, &cd))
+        continue;
+      legal_cds++;
+      for (unsigned side = 0; side < 2; side++) {
+        ASSERT_EQ(cd.side[side].fmt == nullptr, cd.epd[side]);
+        if (!cd.epd[side]) {
+          ASSERT_NO_FATAL_FAILURE(expect_walkable(cd.side[side], oas));
+        }
+      }
+    }
+  }
+  EXPECT_GT(legal_stes, 10000u);
+  EXPECT_GT(legal_cds, 1000u);
 }
 
 } // namespace
