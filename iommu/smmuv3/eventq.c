@@ -106,7 +106,7 @@ void smmu_event(struct smmuv3 *s, const uint64_t record[4], bool mev) {
 static struct smmu_stall *oldest_unrecorded(struct smmuv3 *s) {
   struct smmu_stall *oldest = NULL;
   for (uint32_t i = 0; i < s->cfg.stall_max; i++)
-    if (s->stall[i].used && s->stall[i].unrecorded && (!oldest || s->stall[i].when < oldest->when))
+    if (s->stall[i].unrecorded && (!oldest || s->stall[i].when < oldest->when))
       oldest = &s->stall[i];
   return oldest;
 }

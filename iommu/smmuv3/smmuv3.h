@@ -99,7 +99,7 @@ extern "C" {
   X(walk_ipa,         0, 0, 1,        "stage-1 walk caches keep IPAs instead of PAs")                             \
   X(contiguous,       1, 0, 1,        "the contiguous hint is taken: one TLB entry for the run")                  \
   X(rights_from_cache,0, 0, 1,        "a right that a cached entry lacks faults at once instead of walking again")\
-  X(merge_events,     0, 0, 1,        "equal events of streams with STE.MEV are merged while the first is unread")
+  X(merge_events,     0, 0, 1,        "an event equal to the newest unread one is merged with it, if STE.MEV allows")
 // clang-format on
 
 struct ims_smmuv3_config {

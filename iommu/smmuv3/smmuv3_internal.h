@@ -122,10 +122,9 @@ void smmu_translate(struct ims_iommu *u, const struct ims_request *req, struct i
 unsigned smmu_find_ste(struct smmuv3 *s, uint32_t sid, struct smmu_ste *ste);
 
 // eventq.c: puts a record into the event queue (7.2): merging, overflow, EVENTQ_ABT, interrupt. A record with Stall set is
-// never lost: it waits until there is room.
+// not lost: it waits until there is room, or its stall ends. Its STAG must be in use.
 void smmu_event(struct smmuv3 *s, const uint64_t record[4], bool mev);
-void smmu_eventq_drain(
-    struct smmuv3 *s); // after software moved EVENTQ_CONS or enabled the queue: stalled records waiting
+void smmu_eventq_drain(struct smmuv3 *s); // the queue may have become writable: records that wait
 // A mask of GERROR, IMS_SMMUV3_BITS(GERROR_...): toggles those that are inactive, with the interrupt.
 void smmu_gerror(struct smmuv3 *s, uint64_t errors);
 // The interrupt of a *_IRQ_CFG0, if its bit in IRQ_CTRL (a mask) is set; `aborted`: the error if the message aborts.
