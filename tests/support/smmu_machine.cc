@@ -95,13 +95,17 @@ PageEntry page_entry(const ims_page_request &r) {
 Machine::Machine(const Config &config) : cfg(config) {
   for (Half &h : half_) {
     h.owner = this;
+    h.number = static_cast<unsigned>(&h - half_);
     ims_mem_init(&h.mem);
     EXPECT_EQ(IMS_ERR_OK, ims_mem_add_ram(&h.mem, 0, kHostSize));
     EXPECT_EQ(IMS_ERR_OK, ims_mem_add_ram(&h.mem, kGuestBase, kGuestSize));
     ims_iommu_bus bus = {};
     bus.ctx = &h;
     bus.message = [](void *ctx, u64 addr, uint32_t data) {
-      static_cast<Half *>(ctx)->messages.push_back({addr, data});
+      Half *half = static_cast<Half *>(ctx);
+      half->messages.push_back({addr, data});
+      if (half->owner->on_message)
+        half->owner->on_message(half->number);
     };
     bus.ats_invalidate = [](void *ctx, const ims_ats_invalidation *i) {
       Half *half = static_cast<Half *>(ctx);
@@ -111,7 +115,12 @@ Machine::Machine(const Config &config) : cfg(config) {
     bus.page_response = [](void *ctx, const ims_page_response *r) {
       static_cast<Half *>(ctx)->responses.push_back(*r);
     };
-    bus.resume = [](void *ctx, const ims_resume *r) { static_cast<Half *>(ctx)->resumes.push_back(*r); };
+    bus.resume = [](void *ctx, const ims_resume *r) {
+      Half *half = static_cast<Half *>(ctx);
+      half->resumes.push_back(*r);
+      if (half->owner->on_resume)
+        half->owner->on_resume(half->number, *r);
+    };
     const char *wrong = ims_smmuv3_config_check(&cfg);
     EXPECT_EQ(IMS_ERR_OK, ims_smmuv3_new(&h.unit, &cfg, &h.mem, &bus)) << (wrong ? wrong : "");
   }

@@ -217,6 +217,9 @@ public:
   std::vector<ims_page_response> responses;
   std::vector<ims_resume> resumes;
   std::set<uint32_t> mute; // sources that answer no ATC invalidation
+  // Called for each half (0 and 1) while its unit sends: what software does at once.
+  std::function<void(unsigned half)> on_message;
+  std::function<void(unsigned half, const ims_resume &)> on_resume;
 
   ims_iommu *unit(unsigned half = 0) { return half_[half].unit; }
   ims_mem *mem(unsigned half = 0) { return &half_[half].mem; }
@@ -226,6 +229,7 @@ private:
     ims_mem mem;
     ims_iommu *unit = nullptr;
     Machine *owner = nullptr;
+    unsigned number = 0;
     std::vector<Message> messages;
     std::vector<ims_ats_invalidation> ats;
     std::vector<ims_page_response> responses;
