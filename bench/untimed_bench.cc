@@ -6,6 +6,8 @@
 namespace {
 
 using bench::Against;
+using bench::Arch;
+using bench::nested_machine;
 using bench::NestedMachine;
 
 // A run over the requests: did each translate, with as many references as it should?
@@ -37,8 +39,9 @@ void translate_loop(benchmark::State &state, NestedMachine &m, const std::vector
 }
 
 // 1024 pages in a 2048-entry, 8-way IOTLB.
-void iotlb_hit(benchmark::State &state) {
-  NestedMachine m(true, 1024);
+void iotlb_hit(benchmark::State &state, Arch arch) {
+  auto machine = nested_machine(arch, true, 1024);
+  NestedMachine &m = *machine;
   auto requests = requests_of(m);
   run_once(m, requests, 0);
   if (!run_once(m, requests, 0)) {
@@ -48,14 +51,16 @@ void iotlb_hit(benchmark::State &state) {
   Against yardstick(state, "hash_lookup_ns", bench::hash_ns());
   translate_loop(state, m, requests);
 }
-BENCHMARK(iotlb_hit)->Name("untimed/iotlb_hit");
+BENCHMARK_CAPTURE(iotlb_hit, vtd, Arch::Vtd)->Name("untimed/iotlb_hit");
+BENCHMARK_CAPTURE(iotlb_hit, smmuv3, Arch::Smmuv3)->Name("untimed/iotlb_hit/smmuv3");
 
-// 24 reads each over 65536 pages; context and PASID entry are cached, nothing else is.
-void nested_cold(benchmark::State &state) {
-  NestedMachine m(false, 65536);
+// 24 reads each over 65536 pages; configuration structures are cached, nothing else is.
+void nested_cold(benchmark::State &state, Arch arch) {
+  auto machine = nested_machine(arch, false, 65536);
+  NestedMachine &m = *machine;
   auto requests = requests_of(m);
   ims_result res;
-  ims_translate(m.unit(), requests.data(), &res); // context and PASID entry
+  ims_translate(m.unit(), requests.data(), &res); // configuration structures
   if (!run_once(m, requests, 24)) {
     state.SkipWithError("not every walk takes 24 reads");
     return;
@@ -63,11 +68,13 @@ void nested_cold(benchmark::State &state) {
   Against yardstick(state, "load_chain_24_ns", bench::chain_ns());
   translate_loop(state, m, requests);
 }
-BENCHMARK(nested_cold)->Name("untimed/nested_cold/vtd");
+BENCHMARK_CAPTURE(nested_cold, vtd, Arch::Vtd)->Name("untimed/nested_cold/vtd");
+BENCHMARK_CAPTURE(nested_cold, smmuv3, Arch::Smmuv3)->Name("untimed/nested_cold/smmuv3");
 
 // The same through ims_xlate_step(), as a timed model or an explanation drives it.
-void nested_cold_stepped(benchmark::State &state) {
-  NestedMachine m(false, 65536);
+void nested_cold_stepped(benchmark::State &state, Arch arch) {
+  auto machine = nested_machine(arch, false, 65536);
+  NestedMachine &m = *machine;
   auto requests = requests_of(m);
   Against yardstick(state, "load_chain_24_ns", bench::chain_ns());
   size_t i = 0;
@@ -82,11 +89,13 @@ void nested_cold_stepped(benchmark::State &state) {
     i = i + 1 == requests.size() ? 0 : i + 1;
   }
 }
-BENCHMARK(nested_cold_stepped)->Name("untimed/nested_cold_stepped/vtd");
+BENCHMARK_CAPTURE(nested_cold_stepped, vtd, Arch::Vtd)->Name("untimed/nested_cold_stepped/vtd");
+BENCHMARK_CAPTURE(nested_cold_stepped, smmuv3, Arch::Smmuv3)->Name("untimed/nested_cold_stepped/smmuv3");
 
-// Page-selective P_IOTLB invalidation and wait through the queue, of pages that are in a full IOTLB or not.
-void invalidate_page(benchmark::State &state) {
-  NestedMachine m(true, 1024);
+// Invalidation of a page and the wait for it through the queue, of pages that are in a full IOTLB or not.
+void invalidate_page(benchmark::State &state, Arch arch) {
+  auto machine = nested_machine(arch, true, 1024);
+  NestedMachine &m = *machine;
   auto requests = requests_of(m);
   run_once(m, requests, 0);
   Against yardstick(state, "hash_lookup_ns", bench::hash_ns());
@@ -99,6 +108,7 @@ void invalidate_page(benchmark::State &state) {
     i = (i + 1) % 1024;
   }
 }
-BENCHMARK(invalidate_page)->Name("untimed/invalidate_page/vtd");
+BENCHMARK_CAPTURE(invalidate_page, vtd, Arch::Vtd)->Name("untimed/invalidate_page/vtd");
+BENCHMARK_CAPTURE(invalidate_page, smmuv3, Arch::Smmuv3)->Name("untimed/invalidate_page/smmuv3");
 
 } // namespace

@@ -25,18 +25,18 @@ template <class Body> double ns_each(size_t count, Body body) {
 class Chain {
 public:
   static constexpr unsigned walks = 65536, reads = 24;
-  Chain() : machine_(false, walks) {
-    for (uint64_t iova : machine_.iovas()) {
-      auto a = machine_.walk_addresses(iova);
+  Chain() : machine_(nested_machine(Arch::Vtd, false, walks)) {
+    for (uint64_t iova : machine_->iovas()) {
+      auto a = machine_->walk_addresses(iova);
       a.resize(reads);
       first_.push_back(a[0]);
       for (unsigned i = 0; i < reads; i++) {
         uint64_t entry = 0;
-        ims_mem_load64(machine_.memory(), a[i], &entry);
+        ims_mem_load64(machine_->memory(), a[i], &entry);
         step_.push_back((i + 1 < reads ? a[i + 1] : 0) - entry);
       }
     }
-    base_ = ims_mem_ptr(machine_.memory(), 0, 8);
+    base_ = ims_mem_ptr(machine_->memory(), 0, 8);
   }
   uint64_t walk(size_t i, uint64_t before) const {
     uint64_t at = first_[i] + (before & zero_);
@@ -50,7 +50,7 @@ public:
   }
 
 private:
-  NestedMachine machine_;
+  std::unique_ptr<NestedMachine> machine_;
   std::vector<uint64_t> first_, step_;
   const uint8_t *base_;
   volatile uint64_t zero_source_ = 0;
