@@ -6,6 +6,7 @@
 #include "trace/nearest.h"
 #include "trace/number.h"
 
+#include <algorithm>
 #include <boost/json/basic_parser_impl.hpp>
 #include <cstring>
 #include <set>
@@ -27,9 +28,13 @@ void Knob::set(Config &c, uint32_t value) const {
 const std::vector<Knob> &knobs() {
   static const std::vector<Knob> all = [] {
     std::vector<Knob> rows;
-    for (unsigned i = 0; const struct ims_option *o = ims_vtd_options(i); i++)
-      rows.push_back({"vtd", std::string("vtd.") + o->name, o->name, o->sentence, o->low, o->high, o->def, o->feature,
-                      offsetof(Config, vtd) + o->offset});
+    Config c;
+    for (const Arch *a : arches()) {
+      auto part = static_cast<size_t>(static_cast<char *>(a->config(c)) - reinterpret_cast<char *>(&c));
+      for (unsigned i = 0; const ims_option *o = a->option(i); i++)
+        rows.push_back({a->name, std::string(a->name) + "." + o->name, o->name, o->sentence, o->low, o->high, o->def,
+                        o->feature, part + o->offset});
+    }
     return rows;
   }();
   return all;
@@ -230,8 +235,9 @@ void apply_setting(Config &c, const std::string &setting) {
 }
 
 void check_config(const Config &c, const std::string &where) {
-  if (const char *why = ims_vtd_config_check(&c.vtd))
-    fail("%s: the VT-d configuration does not hold: %s", where.c_str(), why);
+  for (const Arch *a : arches())
+    if (const char *why = a->check(c))
+      fail("%s: the %s configuration does not hold: %s", where.c_str(), a->title, why);
 }
 
 void apply_sources(Config &c, const ConfigSources &sources) {
@@ -242,9 +248,11 @@ void apply_sources(Config &c, const ConfigSources &sources) {
   check_config(c, !sources.settings.empty() ? "--set" : !sources.file.empty() ? sources.file : "configuration");
 }
 
-std::string config_json(const Config &c) {
+std::string config_json(const Config &c, const std::vector<std::string> &sections) {
   std::string text = "{", section;
   for (const Knob &k : knobs()) {
+    if (!sections.empty() && std::find(sections.begin(), sections.end(), k.section) == sections.end())
+      continue;
     if (k.section != section) {
       text += section.empty() ? "\n" : "\n  },\n";
       section = k.section;

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The configuration: every knob of every part, read from JSON (comments allowed) and from KEY=VALUE. Keys are
+// The configuration: every knob of every architecture, read from JSON (comments allowed) and from KEY=VALUE. Keys are
 // ARCH.NAME; in JSON {"vtd": {"iotlb_entries": 64}}. Rows come from the parts themselves (ims_option).
 #pragma once
 
-#include "iommu/vtd/vtd.h"
+#include "trace/arch.h"
 #include <string>
 #include <vector>
 
 namespace ims {
-
-struct Config {
-  Config() { ims_vtd_config_default(&vtd); }
-  ims_vtd_config vtd;
-};
 
 struct Knob {
   std::string section, key; // "vtd", "vtd.iotlb_entries"
@@ -46,7 +41,7 @@ void apply_setting(Config &c, const std::string &setting);
 void apply_sources(Config &c, const ConfigSources &sources);
 void check_config(const Config &c, const std::string &where);
 
-// The configuration as JSON, one key a line, with a newline at the end.
-std::string config_json(const Config &c);
+// The configuration as JSON, one key a line, with a newline at the end. `sections`: these only; empty: all.
+std::string config_json(const Config &c, const std::vector<std::string> &sections = {});
 
 } // namespace ims

@@ -19,14 +19,18 @@ static std::string range_text(const Knob &k) { return std::to_string(k.low) + ".
 static void print_list(const std::string &arch) {
   const char *format = "%-24s %8s  %-12s %s\n";
   std::printf(format, "key", "default", "range", "what it is");
-  int before = -1;
+  const Knob *before = nullptr;
   for (const Knob &k : knobs()) {
     if (!arch.empty() && k.section != arch)
       continue;
-    if (before != k.feature)
-      std::printf("\n%s\n", k.feature ? "Features (CAP and ECAP; a snapshot states them in its registers)"
-                                      : "Knobs (what the registers do not say)");
-    before = k.feature;
+    const Arch &a = *find_arch(k.section);
+    if (!before || before->feature != k.feature || before->section != k.section) {
+      if (k.feature)
+        std::printf("\n%s: features (%s; a snapshot states them in its registers)\n", a.title, a.identification);
+      else
+        std::printf("\n%s: knobs (what the registers do not say)\n", a.title);
+    }
+    before = &k;
     std::printf(format, k.key.c_str(), std::to_string(k.def).c_str(), range_text(k).c_str(), k.sentence);
   }
 }
@@ -88,13 +92,13 @@ int cmd_config(int argc, char **argv) {
             "What can be set: every feature and knob with its range, default and sentence.",
             "  iommusim config --describe vtd.iotlb_entries\n"
             "  iommusim config --print --set vtd.iotlb_entries=64 > small.json");
-  o.add()("list", "table of all keys (what happens without an option)")                                       //
-      ("describe", po::value<std::string>()->value_name("KEY"), "one key in full")                            //
-      ("print-default", "the default configuration as JSON")                                                  //
-      ("schema", "JSON Schema (draft 2020-12) of the configuration")                                          //
-      ("print", "the configuration that --config and --set come to, checked, as JSON")                        //
-      ("arch", po::value<std::string>()->value_name("NAME"), "list and schema: this architecture only (vtd)") //
-      ("config", po::value<std::string>()->value_name("FILE"), "with --print: JSON, comments allowed")        //
+  o.add()("list", "table of all keys (what happens without an option)")                                               //
+      ("describe", po::value<std::string>()->value_name("KEY"), "one key in full")                                    //
+      ("print-default", "the default configuration as JSON")                                                          //
+      ("schema", "JSON Schema (draft 2020-12) of the configuration")                                                  //
+      ("print", "the configuration that --config and --set come to, checked, as JSON")                                //
+      ("arch", po::value<std::string>()->value_name("NAME"), "list and schema: this architecture only (vtd, smmuv3)") //
+      ("config", po::value<std::string>()->value_name("FILE"), "with --print: JSON, comments allowed")                //
       ("set", po::value<std::vector<std::string>>()->value_name("KEY=VALUE"), "with --print: one key; may be repeated");
   if (!o.parse(argc, argv))
     return 0;
@@ -108,8 +112,9 @@ int cmd_config(int argc, char **argv) {
     chosen = action;
   }
   std::string arch = o.text("arch");
-  if (o.has("arch") && arch != "vtd")
-    fail("config: --arch: unknown architecture %s; the nearest is `vtd`", quoted(arch).c_str());
+  if (o.has("arch") && !find_arch(arch))
+    fail("config: --arch: unknown architecture %s; the nearest is `%s`", quoted(arch).c_str(),
+         nearest(arch, arch_names()).c_str());
   if (chosen != "print" && (o.has("config") || o.has("set")))
     fail("config: --config and --set go with --print");
 

@@ -2,6 +2,7 @@
 // Requests and answers as TSV.
 #include "tools/requests.h"
 #include "tools/error.h"
+#include "trace/arch.h"
 #include "trace/nearest.h"
 #include "trace/number.h"
 
@@ -222,19 +223,10 @@ static void append_number(std::string *out, uint64_t value, int base) {
 }
 
 static void append_record(std::string *out, const ims_result &r) {
-  if (!r.recorded || !r.record_words) {
+  if (!r.recorded || !r.record_words)
     *out += '-';
-    return;
-  }
-  for (unsigned i = r.record_words; i-- > 0;) {
-    char digits[18];
-    char *p = digits;
-    for (int shift = 60; shift >= 0; shift -= 4)
-      *p++ = "0123456789abcdef"[r.record[i] >> shift & 15];
-    if (i)
-      *p++ = ':';
-    out->append(digits, p);
-  }
+  else
+    append_record_words(out, r);
 }
 
 std::string record_text(const ims_result &r) {
@@ -244,10 +236,10 @@ std::string record_text(const ims_result &r) {
 }
 
 void append_answer(std::string *out, const ims_result &r) {
-  static const char *const names[] = {"ok", "bypass", "abort", "fault"};
+  static const char *const names[] = {"ok", "bypass", "abort", "fault", "fault"}; // a stall is a recorded fault
   bool ok = r.status == IMS_STATUS_OK;
   *out += '\t';
-  *out += names[r.status & 3];
+  *out += names[r.status % 5];
   *out += '\t';
   if (ok || r.status == IMS_STATUS_BYPASS)
     append_number(out, r.output, 16);
@@ -259,7 +251,7 @@ void append_answer(std::string *out, const ims_result &r) {
   else
     *out += '-';
   *out += '\t';
-  if (r.status == IMS_STATUS_FAULT)
+  if (r.status == IMS_STATUS_FAULT || r.status == IMS_STATUS_STALL)
     append_number(out, r.fault, 16);
   else
     *out += '-';

@@ -68,7 +68,7 @@ void append_answer(std::string *out, const ims_result &r);
 // The names of these columns, likewise.
 extern const char answer_columns[];
 
-// The record as in answers: the high word of a fault recording register first (as the corpora have it), joined by ':'.
+// The record as in answers: words joined by ':', or '-'.
 std::string record_text(const ims_result &r);
 
 } // namespace ims

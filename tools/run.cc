@@ -12,6 +12,7 @@
 #include "trace/stats.h"
 #include "trace/text.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -34,7 +35,7 @@ bool wants_colour() {
 }
 
 // What --config and --set say, and nothing else: they go over what the trace says of its units.
-std::vector<std::pair<std::string, uint32_t>> knobs_given(const Options &o) {
+std::vector<PlayOptions::Knob> knobs_given(const Options &o) {
   Config c;
   for (const Knob &k : knobs())
     k.set(c, ~0u); // no knob can be set to this
@@ -42,10 +43,10 @@ std::vector<std::pair<std::string, uint32_t>> knobs_given(const Options &o) {
     apply_json(c, read_file(o.text("config"), 1 << 20), o.text("config"));
   for (const std::string &s : o.list("set"))
     apply_setting(c, s);
-  std::vector<std::pair<std::string, uint32_t>> given;
+  std::vector<PlayOptions::Knob> given;
   for (const Knob &k : knobs())
     if (k.get(c) != ~0u)
-      given.push_back({k.name, k.get(c)});
+      given.push_back({k.section, k.name, k.get(c)});
   return given;
 }
 
@@ -113,25 +114,24 @@ void make_folder(const std::string &path) {
   fail("%s: cannot be made: %s", path.c_str(), std::strerror(errno));
 }
 
-// The configuration of each unit as it was in force; one file when they are all alike.
+// The configuration of each unit as it was in force: config.json has the first unit of each architecture, and units that
+// differ from it have a file of their own.
 void write_configurations(const std::string &folder, const Player &player) {
-  std::vector<std::string> texts;
-  bool alike = true;
+  Config first;
+  std::vector<std::string> sections;
   for (const UnitView &u : player.units()) {
-    Config c;
-    c.vtd = *u.config;
-    texts.push_back(config_json(c));
-    alike &= texts.back() == texts.front();
+    Config mine = *u.config;
+    bool known = std::find(sections.begin(), sections.end(), u.arch->name) != sections.end();
+    if (!known) {
+      sections.push_back(u.arch->name);
+      for (const Knob &k : knobs())
+        if (k.section == u.arch->name)
+          k.set(first, k.get(mine));
+    } else if (config_json(mine, {u.arch->name}) != config_json(first, {u.arch->name})) {
+      write_file(folder + "/config-" + u.name + ".json", config_json(mine, {u.arch->name}));
+    }
   }
-  if (texts.empty())
-    texts.push_back(config_json(Config()));
-  if (alike) {
-    write_file(folder + "/config.json", texts.front());
-    return;
-  }
-  std::vector<UnitView> units = player.units();
-  for (size_t i = 0; i < units.size(); i++)
-    write_file(folder + (i ? "/config-" + units[i].name + ".json" : std::string("/config.json")), texts[i]);
+  write_file(folder + "/config.json", config_json(first, sections));
 }
 
 } // namespace

@@ -15,9 +15,6 @@ namespace ims {
 
 namespace {
 
-// Names of a register file that are no registers.
-constexpr char haw_name[] = "HAW"; // host address width, from the ACPI DMAR table
-
 std::string_view trimmed(std::string_view text) {
   size_t first = text.find_first_not_of(" \t\r");
   if (first == text.npos)
@@ -25,14 +22,26 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
 }
 
-// What a value of this name may be at most; 0: no such name.
-uint64_t largest(const std::string &name) {
-  if (name == haw_name)
-    return find_knob("vtd.haw", "").high;
-  for (const auto &info : ims_vtd_regs)
-    if (name == info.name)
-      return info.bytes == 8 ? ~0ull : 0xffffffffull;
-  return 0;
+// What a value of this name may be; `high` 0: no such name.
+struct Range {
+  uint64_t low = 0, high = 0;
+};
+
+Range range_of(const Arch &arch, const std::string &name) {
+  for (auto [fact, knob] : arch.facts)
+    if (name == fact)
+      return {arch.find_option(knob)->low, arch.find_option(knob)->high};
+  int reg = arch.find_register(name);
+  return {0, reg < 0 ? 0 : arch.registers[static_cast<size_t>(reg)].bytes == 8 ? ~0ull : 0xffffffffull};
+}
+
+std::vector<std::string> names_of(const Arch &arch) {
+  std::vector<std::string> names;
+  for (auto [fact, knob] : arch.facts)
+    names.push_back(fact);
+  for (const RegisterInfo &r : arch.registers)
+    names.push_back(r.name);
+  return names;
 }
 
 struct File {
@@ -121,7 +130,7 @@ struct Alone {
 
 } // namespace
 
-const RegisterFile::Row *RegisterFile::find(const char *name) const {
+const RegisterFile::Row *RegisterFile::find(const std::string &name) const {
   for (const Row &row : rows)
     if (row.name == name)
       return &row;
@@ -129,7 +138,6 @@ const RegisterFile::Row *RegisterFile::find(const char *name) const {
 }
 
 RegisterFile parse_registers(const std::string &text, const std::string &path) {
-  static const std::vector<std::string> arches = {"vtd", "smmuv3", "smmuv2"};
   RegisterFile file;
   file.path = path;
   unsigned number = 0;
@@ -148,42 +156,36 @@ RegisterFile parse_registers(const std::string &text, const std::string &path) {
       fail("%s:%u: found %s, expected NAME = VALUE", p, number, quoted(line).c_str());
     std::string name(trimmed(line.substr(0, equals)));
     std::string value(trimmed(line.substr(equals + 1)));
-    if (file.arch.empty()) {
+    if (!file.arch) {
       if (name != "iommu")
         fail("%s:%u: found %s, expected the first line to be `iommu = vtd`, `iommu = smmuv3` or `iommu = smmuv2`", p,
              number, quoted(name).c_str());
-      if (std::find(arches.begin(), arches.end(), value) == arches.end())
+      file.arch = find_arch(value);
+      if (!file.arch)
         fail("%s:%u: iommu: unknown architecture %s; the nearest is `%s`", p, number, quoted(value).c_str(),
-             nearest(value, arches).c_str());
-      if (value != "vtd")
-        fail("%s:%u: iommu: found `%s`, which is not modelled yet; expected `vtd`", p, number, value.c_str());
-      file.arch = value;
+             nearest(value, arch_names()).c_str());
       continue;
     }
     if (name == "iommu")
       fail("%s:%u: iommu: found a second time, expected once, in the first line", p, number);
-    uint64_t most = largest(name);
-    if (!most) {
-      std::vector<std::string> names = {haw_name};
-      for (const auto &info : ims_vtd_regs)
-        names.push_back(info.name);
-      fail("%s:%u: unknown register %s; the nearest is `%s`", p, number, quoted(name).c_str(),
-           nearest(name, names).c_str());
-    }
-    if (const RegisterFile::Row *before = file.find(name.c_str()))
+    Range range = range_of(*file.arch, name);
+    if (!range.high)
+      fail("%s:%u: unknown register %s of %s; the nearest is `%s`", p, number, quoted(name).c_str(), file.arch->a_unit,
+           nearest(name, names_of(*file.arch)).c_str());
+    if (const RegisterFile::Row *before = file.find(name))
       fail("%s:%u: %s: found a second time, expected once (first in line %u)", p, number, name.c_str(), before->line);
     RegisterFile::Row row = {name, 0, number};
     if (!parse_number(value, &row.value))
       fail("%s:%u: %s: found %s, expected a number of up to 64 bits (hexadecimal with 0x, or decimal)", p, number,
            name.c_str(), quoted(value).c_str());
-    uint64_t least = name == haw_name ? find_knob("vtd.haw", "").low : 0;
-    if (row.value > most || row.value < least)
+    if (row.value > range.high || row.value < range.low)
       fail("%s:%u: %s: found %s, expected a value from 0x%" PRIx64 " to 0x%" PRIx64, p, number, name.c_str(),
-           value.c_str(), least, most);
+           value.c_str(), range.low, range.high);
     file.rows.push_back(row);
   }
-  if (file.arch.empty())
-    fail("%s:%u: found the end of the file, expected a first line `iommu = vtd`", path.c_str(), number + 1);
+  if (!file.arch)
+    fail("%s:%u: found the end of the file, expected a first line `iommu = vtd`, `iommu = smmuv3` or `iommu = smmuv2`",
+         path.c_str(), number + 1);
   return file;
 }
 
@@ -191,7 +193,7 @@ Snapshot::Snapshot(const std::vector<std::string> &files, const ConfigSources &s
   ims_mem_init(&mem_);
   try {
     load_files(files);
-    make_vtd(sources, caches);
+    make_unit(sources, caches);
   } catch (...) {
     ims_mem_fini(&mem_);
     throw;
@@ -229,43 +231,40 @@ void Snapshot::load_files(const std::vector<std::string> &files) {
     fail("snapshot: no memory in the %zu files, expected an ELF64 core or FILE@ADDRESS", files.size());
 }
 
-// Real units show bits whose partners they lack, which then mean nothing: NEST as revision 2.x had it, PDS without PRS
-// (Sapphire Rapids). A configuration made here may not (ims_vtd_config_check), so these go.
-static void drop_idle_features(ims_vtd_config *c) {
-  c->nest &= c->fsts & c->ssts;
-  c->prs &= c->dt;
-  c->pds &= c->prs;
-}
-
-void Snapshot::make_vtd(const ConfigSources &sources, Caches caches) {
+void Snapshot::make_unit(const ConfigSources &sources, Caches caches) {
+  const Arch &arch = *registers_.arch;
   Config config;
-  const RegisterFile::Row *cap = registers_.find("CAP"), *ecap = registers_.find("ECAP");
-  if (cap || ecap) {
-    ims_vtd_config_from_caps(&config.vtd, cap ? cap->value : ims_vtd_cap(&config.vtd),
-                             ecap ? ecap->value : ims_vtd_ecap(&config.vtd));
-    drop_idle_features(&config.vtd);
+  std::vector<const RegisterFile::Row *> state;
+  for (const RegisterFile::Row &row : registers_.rows) {
+    int reg = arch.find_register(row.name);
+    auto fact = std::find_if(arch.facts.begin(), arch.facts.end(), [&](auto &f) { return row.name == f.first; });
+    if (reg >= 0 && arch.registers[static_cast<size_t>(reg)].identifies)
+      arch.identify(config, arch.registers[static_cast<size_t>(reg)], row.value);
+    else if (fact == arch.facts.end())
+      state.push_back(&row);
   }
-  if (const RegisterFile::Row *haw = registers_.find(haw_name))
-    config.vtd.haw = static_cast<uint32_t>(haw->value);
+  if (arch.settle)
+    arch.settle(config);
+  for (auto [name, knob] : arch.facts)
+    if (const RegisterFile::Row *row = registers_.find(name))
+      ims_option_set(arch.config(config), arch.find_option(knob), static_cast<uint32_t>(row->value));
   check_config(config, registers_.path);
   apply_sources(config, sources);
   if (caches == CACHES_NONE)
     for (const Knob &k : knobs())
-      if (k.section == "vtd" && ends_with(k.key, "_entries"))
+      if (k.section == arch.name && ends_with(k.key, "_entries"))
         k.set(config, 0);
 
-  int rc = ims_vtd_new(&iommu_, &config.vtd, &mem_, nullptr);
+  int rc = arch.make(&iommu_, config, &mem_, nullptr);
   if (rc != IMS_ERR_OK)
     fail("%s: the unit cannot be made: %s", registers_.path.c_str(), ims_strerror(rc));
-  for (const RegisterFile::Row &row : registers_.rows) {
-    if (&row == cap || &row == ecap || row.name == haw_name)
-      continue;
-    rc = ims_vtd_restore(iommu_, row.name.c_str(), row.value);
+  for (const RegisterFile::Row *row : state) {
+    rc = arch.restore(iommu_, row->name.c_str(), row->value);
     if (rc != IMS_ERR_OK)
-      fail("%s:%u: %s: found 0x%" PRIx64 ": %s", registers_.path.c_str(), row.line, row.name.c_str(), row.value,
+      fail("%s:%u: %s: found 0x%" PRIx64 ": %s", registers_.path.c_str(), row->line, row->name.c_str(), row->value,
            ims_strerror(rc));
   }
-  ims_vtd_restored(iommu_);
+  arch.restored(iommu_);
 }
 
 } // namespace ims

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A snapshot: the registers of an IOMMU and the memory it reads, from any number of files in any order (formats.md).
-//   *.regs         text, NAME = VALUE a line, first line `iommu = vtd`
+//   *.regs         text, NAME = VALUE a line, first line `iommu = vtd`, `smmuv3` or `smmuv2`
 //   ELF64 cores    known by their content
 //   FILE@ADDRESS   raw memory
 #pragma once
 
-#include "iommu/vtd/vtd.h"
 #include "tools/config.h"
 #include <string>
 #include <vector>
@@ -19,9 +18,10 @@ struct RegisterFile {
     uint64_t value;
     unsigned line;
   };
-  std::string path, arch;
+  std::string path;
+  const Arch *arch = nullptr;
   std::vector<Row> rows;
-  const Row *find(const char *name) const; // NULL: not there
+  const Row *find(const std::string &name) const; // NULL: not there
 };
 
 // Parses the text of a register file: form, known names, values that fit. Throws BadInput with path:line.
@@ -32,8 +32,8 @@ class Snapshot {
 public:
   enum Caches { CACHES_NONE, CACHES_CONFIGURED };
 
-  // Loads the files. The configuration starts as the CAP and ECAP of the register file say (the model's default where
-  // they are left out), then `sources` change it. CACHES_NONE: every cache has 0 entries, so that each translation is
+  // Loads the files. The configuration starts as the identification registers of the register file say (the model's
+  // default where they are left out), then `sources` change it. CACHES_NONE: every cache has 0 entries, so that each translation is
   // cold, also within itself. Throws BadInput.
   Snapshot(const std::vector<std::string> &files, const ConfigSources &sources, Caches caches);
   ~Snapshot();
@@ -42,11 +42,11 @@ public:
 
   ims_iommu *iommu() { return iommu_; }
   ims_mem *memory() { return &mem_; }
-  const std::string &arch() const { return registers_.arch; }
+  const Arch &arch() const { return *registers_.arch; }
 
 private:
   void load_files(const std::vector<std::string> &files);
-  void make_vtd(const ConfigSources &sources, Caches caches);
+  void make_unit(const ConfigSources &sources, Caches caches);
 
   ims_mem mem_;
   RegisterFile registers_;

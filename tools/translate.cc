@@ -38,7 +38,7 @@ int cmd_translate(int argc, char **argv) {
   bool warm = o.has("warm");
   Snapshot snapshot(o.list("snapshot"), {o.text("config"), o.list("set")},
                     warm ? Snapshot::CACHES_CONFIGURED : Snapshot::CACHES_NONE);
-  RequestReader requests(o.text("requests"), 16);
+  RequestReader requests(o.text("requests"), snapshot.arch().source_bits);
   Output output(o.text("output"));
 
   bool progress = isatty(STDERR_FILENO) && !(o.text("output").empty() && isatty(STDOUT_FILENO));

@@ -27,12 +27,12 @@ template <class Parse> void take(const Options &o, const char *name, Parse parse
     fail("walk: --%s: found %s, expected %s", name, quoted(text).c_str(), wanted.c_str());
 }
 
-ims_request request_of(const Options &o) {
+ims_request request_of(const Options &o, const Arch &arch) {
   ims_request r = {};
   for (const char *name : {"source", "iova"})
     if (!o.has(name))
       fail("walk: no --%s, expected %s", name, name[0] == 's' ? "the requester (bb:dd.f or a number)" : "an address");
-  take(o, "source", [&](const std::string &text) { return parse_source_field(text, 16, &r); });
+  take(o, "source", [&](const std::string &text) { return parse_source_field(text, arch.source_bits, &r); });
   take(o, "pasid", [&](const std::string &text) { return parse_pasid_field(text, &r); });
   take(o, "access", [&](const std::string &text) { return parse_access_field(text, &r); });
   take(o, "iova", [&](const std::string &text) { return parse_iova_field(text, &r); });
@@ -40,14 +40,14 @@ ims_request request_of(const Options &o) {
   return r;
 }
 
-json::object step_json(const Explain::Step &s) {
+json::object step_json(const Explain &told, const Explain::Step &s) {
   json::object o;
   o["kind"] = ims_step_kind_name(s.kind);
   if (s.kind == IMS_STEP_READ)
     o["ref"] = s.ref;
   o["what"] = s.title;
   if (s.step.level)
-    o["level"] = s.step.level;
+    o["level"] = told.arch->level(s.step.level);
   if (s.kind == IMS_STEP_PROBE || s.kind == IMS_STEP_FILL) {
     o["cache"] = ims_cache_name(s.step.cache);
     if (s.kind == IMS_STEP_PROBE)
@@ -55,8 +55,8 @@ json::object step_json(const Explain::Step &s) {
     return o;
   }
   o["hpa"] = hex(s.step.hpa);
-  if (s.step.what == IMS_STRUCT_S1_TABLE)
-    o["gpa"] = hex(s.step.gpa);
+  if (s.step.what == IMS_STRUCT_S1_TABLE || s.step.what == IMS_STRUCT_CD || s.step.what == IMS_STRUCT_CD_L1)
+    o[told.arch->say.between] = hex(s.step.gpa);
   if (s.step.what == IMS_STRUCT_S1_TABLE || s.step.what == IMS_STRUCT_S2_TABLE)
     o["input"] = hex(s.step.addr);
   o["ok"] = s.ok;
@@ -81,7 +81,7 @@ json::object step_json(const Explain::Step &s) {
 }
 
 void print_json(const Explain &told) {
-  static const char *const statuses[] = {"ok", "bypass", "abort", "fault"};
+  static const char *const statuses[] = {"ok", "bypass", "abort", "fault", "stall"};
   const ims_request &q = told.request;
   const ims_result &r = told.result;
   json::object request = {{"source", source_text(q.source)},
@@ -91,20 +91,27 @@ void print_json(const Explain &told) {
                           {"type", type_text(q.type)}};
   if (q.has_pasid)
     request["pasid"] = q.pasid;
-  json::object result = {{"status", statuses[r.status & 3]}, {"refs", r.refs}};
+  json::object result = {{"status", statuses[r.status % 5]}, {"refs", r.refs}};
   if (r.status == IMS_STATUS_OK || r.status == IMS_STATUS_BYPASS)
     result["output"] = hex(r.output);
   if (r.status == IMS_STATUS_OK)
     result["page"] = 1ull << r.shift;
-  if (r.status == IMS_STATUS_FAULT) {
+  if (r.status == IMS_STATUS_FAULT || r.status == IMS_STATUS_STALL) {
     result["fault"] = hex(r.fault);
-    result["meaning"] = fault_text(r.fault);
+    result["meaning"] = told.arch->fault_text(r.fault);
     result["record"] = record_text(r);
+    json::object fields;
+    for (const Field &f : r.recorded &&r.record_words ? told.arch->record(r) : std::vector<Field>())
+      fields[f.name] = f.text;
+    if (!fields.empty())
+      result["fields"] = fields;
   }
+  if (r.status == IMS_STATUS_STALL)
+    result["stag"] = r.stag;
   std::cout << "{\n  \"request\": " << json::serialize(request) << ",\n  \"steps\": [";
   const char *separator = "\n    ";
   for (const Explain::Step &s : told.steps) {
-    std::cout << separator << json::serialize(step_json(s));
+    std::cout << separator << json::serialize(step_json(told, s));
     separator = ",\n    ";
   }
   std::cout << "\n  ],\n  \"result\": " << json::serialize(result) << "\n}\n";
@@ -126,8 +133,8 @@ int cmd_walk(int argc, char **argv) {
             "  iommusim walk iommu.regs tables.raw@0x10000 --source 0x18 --pasid 5 --iova 0x7f0012345678 --refs-only");
   o.positional("snapshot", "files", -1);
   auto text = [](const char *name) { return po::value<std::string>()->value_name(name); };
-  o.add()("source,s", text("BDF"), "requester: bb:dd.f, ssss:bb:dd.f or a number")(
-      "pasid,p", text("N")->default_value("-"), "PASID; - is none")("iova,i", text("ADDR"), "address")(
+  o.add()("source,s", text("BDF"), "requester: bb:dd.f, ssss:bb:dd.f or a number (SMMU: the StreamID)")(
+      "pasid,p", text("N")->default_value("-"), "PASID or SubstreamID; - is none")("iova,i", text("ADDR"), "address")(
       "access,a", text("r|w|x")->default_value("r"), "read, write, or read with execute; rp, wp, xp: privileged")(
       "type,t", text("TYPE")->default_value("untranslated"), "untranslated, translation-request or translated")(
       "refs-only", "the references and the answer, a line each")("format", text("text|json")->default_value("text"),
@@ -144,11 +151,10 @@ int cmd_walk(int argc, char **argv) {
     fail("walk: --format: found %s, expected text or json", quoted(format).c_str());
   if (format == "json" && o.has("refs-only"))
     fail("walk: --refs-only goes with --format text");
-  ims_request request = request_of(o);
-
   bool warm = o.has("warm");
   Snapshot snapshot(o.list("snapshot"), {o.text("config"), o.list("set")},
                     warm || o.has("caches") ? Snapshot::CACHES_CONFIGURED : Snapshot::CACHES_NONE);
+  ims_request request = request_of(o, snapshot.arch());
   if (warm) {
     ims_result before;
     ims_translate(snapshot.iommu(), &request, &before);

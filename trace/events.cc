@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rows of the event table.
 #include "trace/events.h"
+#include "iommu/smmuv3/commands.h"
 #include "trace/names.h"
+#include "trace/structures.h"
 #include "trace/text.h"
 
 #include <algorithm>
@@ -34,9 +36,20 @@ const O errno_ = {"errno", Type::ERRNO, nullptr, "its error by name, or OK"};
 const O error = {"error", Type::ERROR, nullptr, "error of the library by name, or OK"};
 const std::vector<O> syscall = {ret, errno_};
 
-std::vector<O> with(std::vector<O> list, std::initializer_list<O> more) {
-  list.insert(list.end(), more);
+std::vector<O> with(std::vector<O> list, const std::vector<O> &more) {
+  list.insert(list.end(), more.begin(), more.end());
   return list;
+}
+
+// Commands of SMMUv3 joined by |.
+const char *command_words() {
+  static const std::string words = [] {
+    std::string text;
+    for (unsigned i = 0; const ims_smmuv3_command_info *c = ims_smmuv3_commands(i); i++)
+      text += std::string(c->name) + "|";
+    return text + "RAW";
+  }();
+  return words.c_str();
 }
 
 const char *const perm_words = "any of r, w, x, u joined";
@@ -75,7 +88,7 @@ std::vector<EventInfo> make() {
       "vtd.). "
       "With a kernel, its driver takes the unit over at once.",
       "iommu iommu0 iotlb_entries=64 iotlb_ways=4 cm=1",
-      {made(KIND_IOMMU, "its name"), may("arch", T::WORD, "vtd", "architecture", 0, "vtd"),
+      {made(KIND_IOMMU, "its name"), may("arch", T::WORD, "vtd", "architecture", 0, "vtd|smmuv3"),
        may("driver", T::WORD, "yes", "no: the kernel leaves it alone", 0, "yes|no")},
       {error}, "`CAPABILITY=VALUE`, `KNOB=VALUE`: any row of `iommusim config --list`, without the prefix");
   add(EventId::DEVICE, "device", s, false, "Adds a device function behind an IOMMU.",
@@ -114,8 +127,16 @@ std::vector<EventInfo> make() {
       "Makes an empty page table. In a virtual machine its addresses are gpa; in a pool they are hpa.",
       "table gpt in=vm0 levels=4",
       {made(KIND_TABLE, "its name"), need("in", T::NAME, "where its pages come from", KIND_VM | KIND_POOL),
-       may("format", T::WORD, "x86", "x86: first stage; vtd-ss: VT-d's second stage", 0, "x86|vtd-ss"),
-       may("levels", T::NUMBER, "4", "4 or 5; second stage 3 to 5")},
+       may("format", T::WORD, "x86",
+           "x86: first stage; vtd-ss: VT-d's second stage; s1, s2: VMSAv8-64 stage 1 and stage 2", 0,
+           "x86|vtd-ss|s1|s2"),
+       may("levels", T::NUMBER, "4",
+           "x86: 4 or 5; vtd-ss: 3 to 5; s2: as few as concatenation permits; s1: by its bits"),
+       may("granule", T::WORD, "4K", "s1, s2: the page size", 0, "4K|16K|64K"),
+       may("bits", T::NUMBER, "48", "s1, s2: width of the input address, 64 - TxSZ"),
+       may("out", T::NUMBER, "48", "s1, s2: width of the output address"),
+       flag("upper", "s1: the upper half of the addresses (TTB1)"), flag("ha", "s1, s2: hardware sets AF"),
+       flag("hd", "s1, s2: hardware notes writes"), flag("big_endian", "s1, s2: big-endian descriptors")},
       {error, {"root", T::NUMBER, nullptr, "address of the top table"}});
   add(EventId::ALLOC, "alloc", s, false, "Takes memory, filled with zero, from a guest's pool or a pool.",
       "alloc tables size=4K let root=addr",
@@ -199,8 +220,13 @@ std::vector<EventInfo> make() {
       "map gpt va=0x7f0000000000 to=0x200000 size=4K perm=rwu",
       {object(KIND_TABLE, "the table"), need("va", T::NUMBER, "input address"),
        need("to", T::NUMBER, "output address: gpa in a guest's table, else hpa"), need("size", T::NUMBER, "bytes"),
-       may("perm", T::WORD, "rwu", perm_words), may("page", T::WORD, "4K", "the largest page used", 0, "4K|2M|1G"),
-       flag("accessed", "with the accessed bit set already"), flag("dirty", "with the dirty bit set already")},
+       may("perm", T::WORD, "rwu", perm_words),
+       may("page", T::WORD, "the smallest", "the largest page or block used", 0, "4K|16K|64K|2M|32M|512M|1G"),
+       flag("accessed", "with the accessed bit set already"), flag("dirty", "with the dirty bit set already"),
+       flag("fresh", "s1, s2: with AF clear; else it is set, since hardware that does not set it faults"),
+       flag("global", "s1: for all ASIDs (nG=0)"), flag("dbm", "s1, s2: hardware notes writes in the leaf"),
+       flag("contiguous", "s1, s2: with the contiguous hint where it fits"),
+       may("attr", T::NUMBER, "s1: 0; s2: write-back", "s1: AttrIndx; s2: MemAttr")},
       {error});
   add(EventId::UNMAP, "unmap", s, false, "Unmaps what is mapped in a range. Invalidation is the trace's business.",
       "unmap gpt va=0x7f0000000000 size=4K",
@@ -217,6 +243,16 @@ std::vector<EventInfo> make() {
        may("u32", T::LIST, "none", "32-bit words"), may("bytes", T::BYTES, "none", "bytes"),
        may("text", T::TEXT, "none", "characters")},
       {error});
+  add(EventId::ENTRY, "entry", s, false,
+      "Writes a structure field by field: zeros, then what a table means for it, then the fields. Fields that hold an "
+      "address are given as the address.",
+      "entry hpa:0x10600 STE V=1 CONFIG=6 S2VMID=5 S2R=1 table=s2",
+      {place("AT", T::PLACE, "where"), place("KIND", T::WORD, "which structure", 0, structure_words()),
+       may("table", T::NAME, "none", "a page table that it is to lead to: address, size, granule, start level",
+           KIND_TABLE),
+       may("table2", T::NAME, "none", "a second one: the other half of a CD, the other stage", KIND_TABLE),
+       flag("keep", "fields that are not given stay as they are")},
+      {error}, "`FIELD=VALUE`: fields of the structure by the specification's names");
   add(EventId::FILL, "fill", s, false, "Fills memory with one byte.", "fill vm0:0x200000 size=4K value=0xa5",
       {place("AT", T::PLACE, "where"), need("size", T::NUMBER, "bytes, 1 GB at most"),
        may("value", T::NUMBER, "0", "the byte")},
@@ -246,6 +282,65 @@ std::vector<EventInfo> make() {
       "descriptor iommu0 words=0x7,0x0,0x0,0x0",
       {object(KIND_IOMMU, "the IOMMU"), need("words", T::LIST, "64-bit words: 2, or 4 for 256-bit descriptors")},
       {error, {"head", T::NUMBER, nullptr, "IQH afterwards"}, {"tail", T::NUMBER, nullptr, "IQT afterwards"}});
+  add(EventId::COMMAND, "command", s, false,
+      "Puts a command into an SMMUv3's command queue at PROD and moves PROD, which is what a driver does.",
+      "command smmu0 TLBI_NH_VA VMID=1 ASID=2 ADDR=0x7f0000001000 LEAF=1",
+      {object(KIND_IOMMU, "the SMMUv3"),
+       place("COMMAND", T::WORD, "its name; RAW: the words as they are", 0, command_words()),
+       may("words", T::LIST, "0,0", "both words; opcode and fields are put over them")},
+      {error,
+       {"cons", T::NUMBER, nullptr, "CMDQ_CONS.RD afterwards"},
+       {"prod", T::NUMBER, nullptr, "CMDQ_PROD.WR afterwards"},
+       {"stopped", T::WORD, "yes|no", "GERROR.CMDQ_ERR is active"},
+       {"err", T::NUMBER, nullptr, "CMDQ_CONS.ERR: 1 illegal command, 2 unreadable, 3 ATC invalidation timed out"}},
+      "`FIELD=VALUE`: the fields that the command has; addresses as addresses");
+  add(EventId::EVENT_READ, "event-read", s, false,
+      "Reads the oldest unread event of an SMMUv3 and moves CONS, which is what a driver does.",
+      "event-read smmu0 expect event=F_TRANSLATION S2=1 CLASS=1 IPA=0x101000 left=0",
+      {object(KIND_IOMMU, "the SMMUv3")},
+      {error,
+       {"event", T::FAULT, nullptr, "the event, or none"},
+       {"record", T::LIST, nullptr, "its four words"},
+       {"left", T::NUMBER, nullptr, "events that remain unread"},
+       {"overflow", T::WORD, "yes|no", "an overflow was active; reading acknowledges it"}},
+      "outputs: the fields that the record has; addresses as addresses");
+  add(EventId::REQUEST_READ, "request-read", s, false,
+      "Reads the oldest unread page request of an SMMUv3 and moves CONS, which is what a driver does.",
+      "request-read smmu0 expect SID=0x18 SSID=5 ADDR=0x7f0000002000 R=1 let group=PRG",
+      {object(KIND_IOMMU, "the SMMUv3")},
+      {error,
+       {"left", T::NUMBER, nullptr, "requests that remain unread"},
+       {"overflow", T::WORD, "yes|no", "an overflow was active; reading acknowledges it"},
+       {"SID", T::NUMBER, nullptr, "StreamID"},
+       {"SSV", T::NUMBER, nullptr, "it has a SubstreamID"},
+       {"SSID", T::NUMBER, nullptr, "SubstreamID"},
+       {"R", T::NUMBER, nullptr, "to read"},
+       {"W", T::NUMBER, nullptr, "to write"},
+       {"X", T::NUMBER, nullptr, "to execute"},
+       {"PRIV", T::NUMBER, nullptr, "privileged"},
+       {"LAST", T::NUMBER, nullptr, "last of its group"},
+       {"PRG", T::NUMBER, nullptr, "page request group index"},
+       {"ADDR", T::NUMBER, nullptr, "page"}});
+  auto dma_outputs = std::vector<O>{
+      {"status", T::WORD, "ok|bypass|abort|fault|stalled|no-rights|no-memory",
+       "how it ended; of several the first not ok"},
+      {"hpa", T::PLACE, nullptr,
+       "first output address; expect it as a number, or as the place that lies there: "
+       "vm0:0x1000"},
+      {"gpa", T::NUMBER, nullptr, "the same by its guest physical address, with one virtual machine"},
+      {"fault", T::FAULT, nullptr, "reason of the first fault, or none"},
+      {"fault_iova", T::NUMBER, nullptr, "address of the piece that did not arrive"},
+      {"record", T::LIST, nullptr, "the fault's record, lowest word first: 2 words, of an SMMU 4"},
+      {"recorded", T::WORD, "yes|no", "whether the hardware logs it"},
+      {"stag", T::NUMBER, nullptr, "SMMU: by which the piece waits"},
+      {"refs", T::NUMBER, nullptr, "memory references made for all its translations"},
+      {"page", T::NUMBER, nullptr, "bytes covered by the first translation"},
+      {"rights", T::WORD, nullptr, "rights of the first translation: r, rw, rwx ..."},
+      {"from", T::WORD, "atc|iotlb|walk|unit", "who knew the first translation; unit: no table was asked"},
+      {"done", T::NUMBER, nullptr, "bytes that arrived"},
+      {"translations", T::NUMBER, nullptr, "requests sent to the unit"},
+      {"faults", T::NUMBER, nullptr, "requests that faulted"},
+      {"data", T::BYTES, nullptr, "what a read brought, 64 KB at most"}};
   add(EventId::DMA, "dma", s, false,
       "A device's DMA. It goes out in pieces that do not cross 4 KB, and ends with the first that does not arrive.",
       "dma dev0 write iova=0x7f0000001000 pasid=1 expect gpa=0x200000 refs=28",
@@ -257,24 +352,15 @@ std::vector<EventInfo> make() {
        may("data", T::BYTES, "none", "what a write sends; without it memory is not written"),
        may("count", T::NUMBER, "1", "how many, `stride` apart"),
        may("stride", T::NUMBER, "size", "bytes from one to the next"),
-       may("repeat", T::NUMBER, "1", "the whole again, so often")},
-      {{"status", T::WORD, "ok|bypass|abort|fault|no-rights|no-memory", "how it ended; of several the first not ok"},
-       {"hpa", T::PLACE, nullptr,
-        "first output address; expect it as a number, or as the place that lies there: "
-        "vm0:0x1000"},
-       {"gpa", T::NUMBER, nullptr, "the same by its guest physical address, with one virtual machine"},
-       {"fault", T::FAULT, nullptr, "reason of the first fault, or none"},
-       {"fault_iova", T::NUMBER, nullptr, "address of the piece that did not arrive"},
-       {"record", T::LIST, nullptr, "the fault's record: low word, high word"},
-       {"recorded", T::WORD, "yes|no", "whether the hardware logs it"},
-       {"refs", T::NUMBER, nullptr, "memory references made for all its translations"},
-       {"page", T::NUMBER, nullptr, "bytes covered by the first translation"},
-       {"rights", T::WORD, nullptr, "rights of the first translation: r, rw, rwx ..."},
-       {"from", T::WORD, "atc|iotlb|walk|unit", "who knew the first translation; unit: no table was asked"},
-       {"done", T::NUMBER, nullptr, "bytes that arrived"},
-       {"translations", T::NUMBER, nullptr, "requests sent to the unit"},
-       {"faults", T::NUMBER, nullptr, "requests that faulted"},
-       {"data", T::BYTES, nullptr, "what a read brought, 64 KB at most"}});
+       may("repeat", T::NUMBER, "1", "the whole again, so often"),
+       flag("keep", "a read that may stall: keep what it brings for `outcome`")},
+      dma_outputs, "outputs of an SMMUv3's fault: the fields of the event's record; addresses as addresses");
+  add(EventId::OUTCOME, "outcome", s, false,
+      "Looks at what became of a device's DMA that was stalled, since it was looked at last: the rest of it, from the "
+      "piece "
+      "that waited.",
+      "outcome dev0 expect resumed=1 status=ok hpa=0x200000", {object(KIND_DEVICE, "the device")},
+      with({{"resumed", T::NUMBER, nullptr, "stalls of this device that ended"}}, dma_outputs), "outputs: as of `dma`");
   add(EventId::PAGE_REQUEST, "page-request", s, false,
       "A device asks for a page. With a kernel it is handled before the event ends.",
       "page-request dev0 write iova=0x7f0000002000 pasid=$pasid let grp=group",

@@ -39,12 +39,17 @@ namespace ims {
   X(UNMAP,         "unmap")         \
   X(PROTECT,       "protect")       \
   X(WRITE,         "write")         \
+  X(ENTRY,         "entry")         \
   X(FILL,          "fill")          \
   X(READ,          "read")          \
   X(MMIO_WRITE,    "mmio-write")    \
   X(MMIO_READ,     "mmio-read")     \
   X(DESCRIPTOR,    "descriptor")    \
+  X(COMMAND,       "command")       \
+  X(EVENT_READ,    "event-read")    \
+  X(REQUEST_READ,  "request-read")  \
   X(DMA,           "dma")           \
+  X(OUTCOME,       "outcome")       \
   X(PAGE_REQUEST,  "page-request")  \
   X(FAULT_LOG,     "fault-log")     \
   X(DROP_CACHES,   "drop-caches")   \

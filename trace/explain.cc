@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Collecting the steps of a translation and saying what each entry means.
 #include "trace/explain.h"
-#include "iommu/vtd/vtd.h"
+#include "trace/paging_entries.h"
+#include "trace/smmu_entries.h"
 #include "trace/text.h"
+#include "trace/vtd_entries.h"
 
 #include <cinttypes>
-#include <cstring>
 
 namespace ims {
 
@@ -13,99 +14,94 @@ namespace {
 
 bool is_paging(unsigned structure) { return structure == IMS_STRUCT_S1_TABLE || structure == IMS_STRUCT_S2_TABLE; }
 
-std::string title_of(const ims_step &s, bool nested) {
-  std::string level = std::to_string(s.level);
-  if (s.what == IMS_STRUCT_S1_TABLE)
-    return "first-stage level " + level;
-  if (s.what != IMS_STRUCT_S2_TABLE)
-    return ims_structure_name(s.what);
-  std::string title = "second-stage level " + level;
-  if (!nested)
-    return title;
-  return title + (s.for_what == IMS_STRUCT_S1_TABLE ? " for first-stage level " + std::to_string(s.for_level) + " table"
-                                                    : " for the page");
-}
+bool is_cd(unsigned structure) { return structure == IMS_STRUCT_CD || structure == IMS_STRUCT_CD_L1; }
 
-// Names of the bits that are set and mean something in this entry.
-std::string bits_of(const ims_pgt &p, unsigned level, uint64_t e) {
-  struct Bit {
-    unsigned bit;
-    const char *name;
-    bool shown;
-  };
-  bool leaf = level == 1 || (e & IMS_FS_PS), large = level > 1;
-  const Bit fs[] = {
-      {0, "P", true},
-      {1, "RW", true},
-      {2, "US", true},
-      {3, "PWT", true},
-      {4, "PCD", true},
-      {5, "A", true},
-      {6, "D", leaf},
-      {7, "PS", large},
-      {7, "PAT", !large},
-      {8, "G", leaf},
-      {10, "EA", (p.a_bits & IMS_FS_EA) != 0},
-      {12, "PAT", leaf && large},
-      {63, "XD", (p.flags & IMS_PGT_NXE) != 0},
-  };
-  bool exec = p.flags & IMS_PGT_EXEC, ad = p.a_bits != 0;
-  const Bit ss[] = {
-      {0, "R", true}, {1, "W", true},       {2, "X", exec},    {7, "PS", large},
-      {8, "A", ad},   {9, "D", ad && leaf}, {11, "SNP", true}, {62, "TM", true},
-  };
-  std::string text;
-  auto add = [&](const Bit &b) {
-    if (b.shown && e >> b.bit & 1)
-      text += (text.empty() ? "" : " ") + std::string(b.name);
-  };
-  if (p.fmt->kind == IMS_PGT_X86_FS)
-    for (const Bit &b : fs)
-      add(b);
-  else
-    for (const Bit &b : ss)
-      add(b);
-  return text.empty() ? "-" : text;
-}
-
-std::string reserved_bits(const ims_pgt &p, unsigned level, uint64_t e) {
-  bool leaf = level == 1 || (e & IMS_FS_PS);
-  uint64_t bad = e & (leaf ? p.fmt->rsvd_leaf[level] : p.fmt->rsvd_table[level]);
-  std::string text = "reserved:";
-  for (unsigned i = 0; i < 64; i++)
-    if (bad >> i & 1)
-      text += " " + std::to_string(i);
-  return text;
-}
-
-std::string leads_to(const ims_pgt &p, unsigned level, uint64_t e, bool guest) {
-  switch (ims_pgt_decode(&p, level, e)) {
-  case IMS_PTE_EMPTY: return "not present";
-  case IMS_PTE_RESERVED: return reserved_bits(p, level, e);
-  case IMS_PTE_TABLE: return "-> " + std::string(guest ? "gpa " : "") + hex(ims_pgt_addr(&p, e));
-  case IMS_PTE_LEAF: break;
-  }
-  return size_text(ims_pgt_shift(p.fmt, level)) + (guest ? ", gpa " : " page ") + hex(ims_pgt_page(&p, level, e));
-}
-
-bool is_scalable(const ims_xlate &x) {
-  return std::strcmp(x.iommu->ops->arch, "vtd") == 0 &&
-         IMS_VTD_GET(ims_vtd_peek(x.iommu, IMS_VTD_RTADDR), RTADDR_TTM) == 1;
-}
-
-Explain::Stage stage_of(const ims_pgt &p) {
+Explain::Stage stage_of(const ims_pgt &p, int (*number)(unsigned)) {
   Explain::Stage s;
   s.levels = p.levels;
   s.in_bits = p.in_bits;
   s.sign = p.fmt->kind == IMS_PGT_X86_FS;
+  s.ones = ims_pgt_is_vmsa(&p) && (p.flags & IMS_PGT_UPPER);
+  s.big_endian = ims_pgt_is_vmsa(&p) && (p.flags & IMS_PGT_BE);
+  s.format = p.fmt;
+  s.number = number;
   return s;
+}
+
+bool is_scalable(const ims_iommu *u) { return IMS_VTD_GET(ims_vtd_peek(u, IMS_VTD_RTADDR), RTADDR_TTM) == 1; }
+
+SmmuEntry smmu_entry_of(unsigned structure) {
+  switch (structure) {
+  case IMS_STRUCT_STREAM_L1: return SmmuEntry::STREAM_L1;
+  case IMS_STRUCT_STE: return SmmuEntry::STE;
+  case IMS_STRUCT_CD_L1: return SmmuEntry::CD_L1;
+  default: return SmmuEntry::CD;
+  }
 }
 
 } // namespace
 
+unsigned Explain::Stage::shift(unsigned level) const { return format ? format->shift[level] : 12 + 9 * (level - 1); }
+
+// Levels are named as the architecture numbers them.
+std::string Explain::title(const ims_step &s) const {
+  const Vocabulary &say = arch->say;
+  std::string level = std::to_string(arch->level(s.level));
+  if (s.what == IMS_STRUCT_S1_TABLE)
+    return say.first_ + std::string(" level ") + level;
+  if (s.what != IMS_STRUCT_S2_TABLE)
+    return ims_structure_name(s.what);
+  std::string text = say.second_ + std::string(" level ") + level;
+  if (s.for_what == IMS_STRUCT_S1_TABLE)
+    return text + " for " + say.first_ + " level " + std::to_string(arch->level(s.for_level)) + " table";
+  if (is_cd(s.for_what))
+    return text + " for the " + ims_structure_name(s.for_what);
+  return nested_ ? text + " for the page" : text;
+}
+
 void Explain::begin(const ims_xlate &x) {
   *this = Explain();
+  arch = &arch_of(x.iommu);
   request = *x.req;
+}
+
+void Explain::read(const ims_xlate &x, Step *t) {
+  const ims_step &s = t->step;
+  const ims_answer &a = x.port.answer;
+  t->ref = x.port.refs;
+  if (!a.ok) {
+    t->follows = "no memory here: bus error";
+    t->bad = true;
+    return;
+  }
+  if (is_paging(s.what)) {
+    const ims_pgt &p = s.what == IMS_STRUCT_S1_TABLE ? x.walk.s1 : x.walk.s2;
+    uint64_t e = ims_pgt_swap(&p, a.data[0]);
+    bool guest = nested_ && s.what == IMS_STRUCT_S1_TABLE;
+    PagingEntry entry = describe_paging_entry(p, s.level, e, guest ? arch->say.between : "");
+    t->words = {e};
+    t->bits = entry.bits;
+    t->follows = entry.follows;
+    t->bad = entry.bad;
+    if (ims_pgt_decode(&p, s.level, e) == IMS_PTE_LEAF)
+      (s.what == IMS_STRUCT_S1_TABLE ? first : second).leaf = s.level;
+    return;
+  }
+  t->words.assign(a.data, a.data + s.len / 8);
+  if (s.what < IMS_STRUCT_STREAM_L1) {
+    VtdEntry entry = vtd_entry_of(s.what, s.len, is_scalable(x.iommu));
+    t->fields = decode_vtd_entry(entry, a.data, s.len / 8);
+    t->follows = vtd_entry_leads_to(entry, a.data, *x.req);
+    return;
+  }
+  SmmuEntry entry = smmu_entry_of(s.what);
+  SmmuContext c;
+  c.request = x.req;
+  c.split = static_cast<unsigned>(
+      IMS_SMMUV3_GET(ims_smmuv3_peek(x.iommu, IMS_SMMUV3_STRTAB_BASE_CFG), STRTAB_BASE_CFG_SPLIT));
+  c.nested = nested_;
+  t->fields = decode_smmu_entry(entry, a.data);
+  t->follows = smmu_entry_leads_to(entry, a.data, c);
 }
 
 void Explain::step(const ims_xlate &x, ims_step_kind kind) {
@@ -113,42 +109,33 @@ void Explain::step(const ims_xlate &x, ims_step_kind kind) {
     return;
   const ims_step &s = x.port.step;
   const ims_answer &a = x.port.answer;
-  bool nested = x.walk.s1.fmt && x.walk.s2.fmt;
   Step t = {};
   t.kind = kind;
   t.step = s;
   t.ok = a.ok;
   t.hit = a.hit;
-  t.title = title_of(s, nested);
   if (is_paging(s.what)) {
     // The walk holds its stages once it asks about them.
-    if (x.walk.s1.fmt && !first.levels)
-      first = stage_of(x.walk.s1);
+    nested_ |= (x.walk.s1.fmt && x.walk.s2.fmt) || is_cd(s.for_what);
+    if (x.walk.s1.fmt && !first.levels) {
+      first = stage_of(x.walk.s1, arch->level);
+      first.top_byte = (x.walk.in ^ request.iova) >> 56 != 0;
+    }
     if (x.walk.s2.fmt && !second.levels)
-      second = stage_of(x.walk.s2);
+      second = stage_of(x.walk.s2, arch->level);
   }
+  t.title = title(s);
   if (kind == IMS_STEP_PROBE && a.hit)
     t.value = a.value;
   if (kind == IMS_STEP_FILL)
     t.value = s.value;
-  if (kind == IMS_STEP_READ) {
-    t.ref = x.port.refs;
-    if (!a.ok) {
-      t.follows = "no memory here: bus error";
-    } else if (is_paging(s.what)) {
-      const ims_pgt &p = s.what == IMS_STRUCT_S1_TABLE ? x.walk.s1 : x.walk.s2;
-      uint64_t e = a.data[0];
-      t.words = {e};
-      t.bits = bits_of(p, s.level, e);
-      t.follows = leads_to(p, s.level, e, nested && s.what == IMS_STRUCT_S1_TABLE);
-      if (ims_pgt_decode(&p, s.level, e) == IMS_PTE_LEAF)
-        (s.what == IMS_STRUCT_S1_TABLE ? first : second).leaf = s.level;
-    } else {
-      t.words.assign(a.data, a.data + s.len / 8);
-      VtdEntry entry = vtd_entry_of(s.what, s.len, is_scalable(x));
-      t.fields = decode_vtd_entry(entry, a.data, s.len / 8);
-      t.follows = vtd_entry_leads_to(entry, a.data, *x.req);
-    }
+  if (kind == IMS_STEP_READ)
+    read(x, &t);
+  if (kind == IMS_STEP_UPDATE) {
+    const ims_pgt &p = s.what == IMS_STRUCT_S1_TABLE ? x.walk.s1 : x.walk.s2;
+    t.step.old = ims_pgt_swap(&p, s.old);
+    t.step.desired = ims_pgt_swap(&p, s.desired);
+    t.bits = update_text(p, t.step.old, t.step.desired);
   }
   steps.push_back(t);
 }
@@ -179,23 +166,21 @@ ims_result explain(ims_iommu *u, const ims_request &request, Explain *told) {
   return result;
 }
 
-std::string fault_text(unsigned code) {
-  const struct ims_vtd_fault_info *info = ims_vtd_fault_find(code);
-  if (!info)
-    return "unknown reason";
-  std::string name = info->name;
-  for (char &c : name)
-    c = c == '_' ? '.' : c;
-  return name + ": " + info->sentence;
+std::string requester_text(const Arch &arch, uint32_t source) {
+  if (arch.source_bits == 16)
+    return source_text(source);
+  return "stream " + hex(source) + (source > 0xffff ? "" : " (" + source_text(source) + ")");
 }
 
-std::string request_text(const ims_request &r) {
+std::string request_text(const Arch &arch, const ims_request &r) {
   std::string text = r.access & IMS_ACC_X                               ? "a read with execute"
                      : (r.access & IMS_ACC_R) && (r.access & IMS_ACC_W) ? "an atomic access"
                      : r.access & IMS_ACC_W                             ? "a write"
                                                                         : "a read";
-  text += " of iova " + hex(r.iova) + " by " + source_text(r.source);
-  text += r.has_pasid ? " with PASID " + std::to_string(r.pasid) : std::string(" without PASID");
+  const char *substream = arch.say.substream;
+  text += " of iova " + hex(r.iova) + " by " + requester_text(arch, r.source);
+  if (*substream)
+    text += r.has_pasid ? format(" with %s %u", substream, r.pasid) : format(" without %s", substream);
   if (r.access & IMS_ACC_PRIV)
     text += ", privileged";
   if (r.type == IMS_TRANSLATION_REQUEST)

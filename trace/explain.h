@@ -3,11 +3,9 @@
 // drives nothing itself: whoever steps a translation hands the steps over.
 #pragma once
 
-#include "iommu/iommu.h"
-#include "trace/vtd_entries.h"
+#include "trace/arch.h"
+#include "trace/structure.h"
 #include <iosfwd>
-#include <string>
-#include <vector>
 
 namespace ims {
 
@@ -27,11 +25,13 @@ struct Explain {
     std::string title; // "second-stage level 3 for first-stage level 4 table"
     std::vector<uint64_t> words;
     std::vector<Field> fields; // of structures
-    std::string bits;          // of paging entries: "P RW US A"
+    std::string bits;          // of paging entries: "P RW US A"; of updates, what they did
     std::string follows;       // "-> 0x5000", "4 KB page 0x7000", "not present"
+    bool bad = false;          // of paging entries: the walk ends here
     ims_tlb_value value;       // of a probe that hit, or a fill
   };
 
+  const Arch *arch = nullptr;
   ims_request request = {};
   ims_result result = {};
   std::vector<Step> steps;
@@ -39,7 +39,14 @@ struct Explain {
   // Stages of the walk, once there was one (levels == 0: no such stage); leaf: the level the first stage ended at, or 0.
   struct Stage {
     unsigned levels = 0, in_bits = 0, leaf = 0;
-    bool sign = false; // upper bits repeat the topmost one
+    bool sign = false;     // upper bits repeat the topmost one
+    bool ones = false;     // upper bits are ones (TTB1)
+    bool top_byte = false; // the topmost byte is ignored
+    bool big_endian = false;
+    const ims_pgt_format *format = nullptr;  // the unit's; NULL: 9 bits a level and pages of 4 KB
+    int (*number)(unsigned level) = nullptr; // how the architecture counts; NULL: as the walk does
+    unsigned shift(unsigned level) const;
+    int name(unsigned level) const { return number ? number(level) : static_cast<int>(level); }
   } first, second;
 
   void begin(const ims_xlate &x);                    // behind ims_xlate_begin
@@ -49,19 +56,30 @@ struct Explain {
   void print(std::ostream &out, const ExplainStyle &style) const;
 
   unsigned reads(unsigned structure) const; // how many reads of enum ims_structure
+
+  // Two stages: a step of the second serves the first, or a structure behind it.
+  bool nested() const { return nested_; }
+
+private:
+  void read(const ims_xlate &x, Step *t);
+  std::string title(const ims_step &s) const;
+  bool nested_ = false;
 };
 
 // Translates, and tells: begin, step, answer, finish. Returns what ims_translate would.
 ims_result explain(ims_iommu *u, const ims_request &request, Explain *told);
 
-// Name and sentence of a fault reason of this unit: "SFS.2: first-stage entry not present".
-std::string fault_text(unsigned code);
-
 // "a read of iova 0x... by 00:03.0 with PASID 5, privileged"
-std::string request_text(const ims_request &request);
+std::string request_text(const Arch &arch, const ims_request &request);
 
-// The bits of an address as a stage of `levels` takes them apart, drawn as a box of four lines. `leaf`: the level whose
-// entry is the page; below it, bits belong to the offset.
+// How a requester is called: "00:03.0", "stream 0x18 (00:03.0)".
+std::string requester_text(const Arch &arch, uint32_t source);
+
+// What a fault comes to, in a sentence or two: whose table is at fault. Empty where the architecture's own words say it all.
+std::string verdict(const Explain &told);
+
+// The bits of an address as a stage takes them apart, drawn as a box of four lines. `stage.leaf`: the level whose entry is
+// the page; below it, bits belong to the offset.
 std::string address_split(const Explain::Stage &stage, uint64_t address);
 
 } // namespace ims

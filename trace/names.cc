@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Names of numbers in traces.
 #include "trace/names.h"
-#include "iommu/vtd/faults.h"
-#include "iommu/vtd/regs.h"
 #include "mem/error.h"
 #include "trace/number.h"
 #include "trace/text.h"
@@ -58,13 +56,6 @@ template <size_t N> const Named *find(const Named (&list)[N], std::string_view n
   return nullptr;
 }
 
-std::string dotted(const char *name) {
-  std::string text = name;
-  for (char &c : text)
-    c = c == '_' ? '.' : c;
-  return text;
-}
-
 } // namespace
 
 int errno_by_name(std::string_view name) {
@@ -91,25 +82,32 @@ bool error_by_name(std::string_view name, int *number) {
 
 std::vector<std::string> error_names() { return names_of(errors); }
 
-bool fault_by_name(std::string_view name, unsigned *code) {
+bool fault_by_name(std::string_view name, const Arch **arch, unsigned *code) {
+  *arch = nullptr;
   *code = 0;
   if (name == "none")
     return true;
-  std::string wanted(name);
-  for (char &c : wanted)
-    c = c == '_' ? '.' : c;
-  for (unsigned i = 0; const struct ims_vtd_fault_info *f = ims_vtd_faults(i); i++)
-    if (!strcasecmp(dotted(f->name).c_str(), wanted.c_str())) {
-      *code = f->code;
-      return true;
-    }
+  auto plain = [](std::string text) {
+    for (char &c : text)
+      c = c == '.' ? '_' : c;
+    return text;
+  };
+  std::string wanted = plain(std::string(name));
+  for (const Arch *a : arches())
+    for (const FaultInfo &f : a->faults)
+      if (!strcasecmp(plain(f.name).c_str(), wanted.c_str())) {
+        *arch = a;
+        *code = f.code;
+        return true;
+      }
   return false;
 }
 
 std::vector<std::string> fault_names() {
   std::vector<std::string> names = {"none"};
-  for (unsigned i = 0; const struct ims_vtd_fault_info *f = ims_vtd_faults(i); i++)
-    names.push_back(dotted(f->name));
+  for (const Arch *a : arches())
+    for (const FaultInfo &f : a->faults)
+      names.push_back(f.name);
   return names;
 }
 
@@ -121,12 +119,12 @@ bool vfio_constant(std::string_view name, uint64_t *value) {
 
 std::vector<std::string> vfio_constants() { return names_of(constants); }
 
-bool register_by_name(std::string_view name, RegisterName *out) {
+bool register_by_name(const Arch &arch, std::string_view name, RegisterName *out) {
   *out = {};
   uint64_t number = 0;
   if (parse_size(name, &number)) {
     out->offset = static_cast<uint32_t>(number);
-    return number < 0x100000;
+    return number < 0x1000000;
   }
   if (size_t plus = name.find('+'); plus != name.npos) {
     if (!parse_size(name.substr(plus + 1), &number) || number >= 0x1000)
@@ -134,27 +132,27 @@ bool register_by_name(std::string_view name, RegisterName *out) {
     name = name.substr(0, plus);
   }
   out->offset = static_cast<uint32_t>(number);
-  if (name.size() > 4 && name.substr(0, 4) == "FRCD") {
+  if (arch.numbered_records && name.size() > 4 && name.substr(0, 4) == "FRCD") {
     uint64_t index;
     if (!parse_size(name.substr(4), &index) || index > 255 || number > 12)
       return false;
     out->frcd = static_cast<int>(index);
     return true;
   }
-  for (int r = 0; r < IMS_VTD_REG_COUNT; r++)
-    if (name == ims_vtd_regs[r].name) {
-      out->reg = number ? -1 : r;
-      out->offset += ims_vtd_regs[r].offset;
-      return true;
-    }
-  return false;
+  int reg = arch.find_register(name);
+  if (reg < 0)
+    return false;
+  out->reg = number ? -1 : reg;
+  out->offset += arch.registers[static_cast<size_t>(reg)].offset;
+  return true;
 }
 
-std::vector<std::string> register_names() {
+std::vector<std::string> register_names(const Arch &arch) {
   std::vector<std::string> names;
-  for (const auto &r : ims_vtd_regs)
+  for (const RegisterInfo &r : arch.registers)
     names.push_back(r.name);
-  names.push_back("FRCD0");
+  if (arch.numbered_records)
+    names.push_back("FRCD0");
   return names;
 }
 

@@ -2,6 +2,7 @@
 // Names of numbers in traces: errno, errors of the library, fault reasons, constants of VFIO, registers.
 #pragma once
 
+#include "trace/arch.h"
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -18,21 +19,23 @@ std::vector<std::string> errno_names();
 bool error_by_name(std::string_view name, int *number);
 std::vector<std::string> error_names();
 
-// Fault reasons of VT-d: "SFS.2", "SFS_2" in either case, or "none" (0). False: no such name.
-bool fault_by_name(std::string_view name, unsigned *code);
+// Fault reasons: "SFS.2", "SFS_2" (VT-d), "F_TRANSLATION" (SMMU), in either case, or "none" (0, of no architecture).
+// False: no such name.
+bool fault_by_name(std::string_view name, const Arch **arch, unsigned *code);
 std::vector<std::string> fault_names();
 
 // Arguments of SET_IOMMU and CHECK_EXTENSION. False: no such name.
 bool vfio_constant(std::string_view name, uint64_t *value);
 std::vector<std::string> vfio_constants();
 
-// A VT-d register: NAME, FRCDn, either with +OFFSET, or a plain offset. `reg`: index into ims_vtd_regs, or -1 (fault
-// recording registers, plain offsets). `frcd`: number of the fault recording register, or -1; offset is then from its start.
+// A register: NAME, on VT-d also FRCDn, each with +OFFSET or without, or a plain offset. `reg`: row of arch.registers, or -1
+// (fault recording registers, plain offsets). `frcd`: number of the fault recording register, or -1; offset is then from
+// its start.
 struct RegisterName {
   int reg = -1, frcd = -1;
   uint32_t offset = 0;
 };
-bool register_by_name(std::string_view name, RegisterName *out);
-std::vector<std::string> register_names();
+bool register_by_name(const Arch &arch, std::string_view name, RegisterName *out);
+std::vector<std::string> register_names(const Arch &arch);
 
 } // namespace ims

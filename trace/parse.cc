@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The text form of a trace, line by line: words, then values by the types of the event table, then what the names in them
 // stand for. docs/trace.md has the grammar.
-#include "iommu/vtd/vtd.h"
+#include "iommu/smmuv3/commands.h"
 #include "trace/events.h"
 #include "trace/fields.h"
 #include "trace/names.h"
 #include "trace/nearest.h"
 #include "trace/number.h"
+#include "trace/structures.h"
 #include "trace/text.h"
 
 #include <algorithm>
@@ -69,6 +70,7 @@ private:
   struct Object {
     unsigned kind;
     Position at;
+    const Arch *arch = nullptr; // of an IOMMU, and of a device behind one
   };
 
   [[noreturn]] void fail(Position at, const std::string &message) const { throw TraceError(trace_.name, at, message); }
@@ -191,6 +193,7 @@ private:
     Type type = Type::NUMBER;
     const char *words = nullptr;
     unsigned kinds = 0;
+    const Arch *arch = nullptr;             // whose registers
     const ims_uapi_value *values = nullptr; // names of BITS
     bool constants = false;                 // BITS: VFIO constants
     uint64_t low = 0, high = ~0ull;         // of a plain number
@@ -420,7 +423,7 @@ private:
         v.sums.push_back({t});
       } else {
         Want w = want;
-        w.high = 0xffff;
+        w.high = 0xffffffff;
         v.sums.push_back(parse_sum(text, at, w));
       }
       break;
@@ -475,8 +478,8 @@ private:
     case Type::REGISTER: {
       RegisterName r;
       v.text = text;
-      if (!register_by_name(text, &r))
-        fail_word(at, "unknown register", text, register_names());
+      if (!register_by_name(*want.arch, text, &r))
+        fail_word(at, "unknown register of " + std::string(want.arch->a_unit), text, register_names(*want.arch));
       break;
     }
     case Type::IOCTL: {
@@ -500,8 +503,9 @@ private:
       break;
     case Type::FAULT: {
       unsigned code;
+      const Arch *arch;
       v.text = text;
-      if (fault_by_name(text, &code))
+      if (fault_by_name(text, &arch, &code))
         break;
       if (is_ident_start(text.empty() ? '0' : text[0]) && text.find('$') == text.npos)
         fail_word(at, "unknown fault reason", text, fault_names());
@@ -556,19 +560,22 @@ private:
     return w;
   }
 
-  static const struct ims_reg_field *register_field(std::string_view reg, std::string_view name,
-                                                    std::vector<std::string> *names) {
+  // The unit that an event names first.
+  const Arch &arch_of_event(const Event &e) const {
+    const Value *name = e.find("NAME");
+    auto o = name ? objects_.find(name->text) : objects_.end();
+    return o != objects_.end() && o->second.arch ? *o->second.arch : *arches()[0];
+  }
+
+  static const RegisterField *register_field(const Arch &arch, std::string_view reg, std::string_view name,
+                                             std::vector<std::string> *names) {
     RegisterName r;
-    if (!register_by_name(reg, &r) || r.reg < 0)
+    if (!register_by_name(arch, reg, &r) || r.reg < 0)
       return nullptr;
-    for (unsigned i = 0; i < ims_vtd_field_count; i++) {
-      if (ims_vtd_fields[i].reg != r.reg)
-        continue;
-      if (name == ims_vtd_fields[i].name)
-        return &ims_vtd_fields[i];
-      names->push_back(ims_vtd_fields[i].name);
-    }
-    return nullptr;
+    const RegisterInfo &info = arch.registers[static_cast<size_t>(r.reg)];
+    for (const RegisterField &f : info.fields)
+      names->push_back(f.name);
+    return info.field(name);
   }
 
   bool dynamic_field(const Event &e, std::string_view key, bool output, Want *want,
@@ -583,7 +590,7 @@ private:
     case EventId::IOMMU:
       if (output)
         return false;
-      for (unsigned i = 0; const struct ims_option *o = ims_vtd_options(i); i++) {
+      for (unsigned i = 0; const ims_option *o = arch_->option(i); i++) {
         names->push_back(o->name);
         if (key == o->name) {
           want->low = o->low;
@@ -621,14 +628,57 @@ private:
       if (output != (e.info->id == EventId::MMIO_READ))
         return false;
       const Value *reg = e.find("REGISTER");
-      const struct ims_reg_field *f = reg ? register_field(reg->text, key, names) : nullptr;
+      const RegisterField *f = reg ? register_field(arch_of_event(e), reg->text, key, names) : nullptr;
       if (f) {
         want->what = f->name;
-        if (f->high - f->low < 63)
-          want->high = (1ull << (f->high - f->low + 1)) - 1;
+        want->high = f->mask();
       }
       return f;
     }
+    case EventId::ENTRY: {
+      const Value *kind = e.find("KIND");
+      const StructureInfo *info = output || !kind ? nullptr : find_structure(kind->text);
+      for (const FieldRow &row : info ? *info->rows : std::vector<FieldRow>()) {
+        names->push_back(row.name);
+        if (key != row.name)
+          continue;
+        want->what = row.name;
+        if (row.width + row.address_lsb < 64)
+          want->high = (1ull << (row.width + (row.pointer ? row.address_lsb : 0))) - 1;
+        return true;
+      }
+      return false;
+    }
+    case EventId::COMMAND: {
+      const Value *name = e.find("COMMAND");
+      if (output || !name)
+        return false;
+      for (unsigned i = 0; const ims_smmuv3_command_info *c = ims_smmuv3_commands(i); i++)
+        for (unsigned f = 0; name->text == c->name && f < IMS_SMMUV3_COMMAND_FIELD_COUNT; f++) {
+          if (!(c->fields >> f & 1) || f == IMS_SMMUV3_COMMAND_OP_FIELD)
+            continue;
+          const ims_smmuv3_command_place &p = ims_smmuv3_command_places[f];
+          names->push_back(p.name);
+          if (key != p.name)
+            continue;
+          want->what = p.name;
+          if (p.bits < 50) // wider ones hold addresses
+            want->high = (1ull << p.bits) - 1;
+          return true;
+        }
+      return false;
+    }
+    case EventId::EVENT_READ:
+    case EventId::DMA:
+    case EventId::OUTCOME:
+      if (!output || !arch_of_event(e).event_fields)
+        return false;
+      for (const ims_smmuv3_event_place &p : ims_smmuv3_event_places) {
+        names->push_back(p.name);
+        if (key == p.name)
+          return true;
+      }
+      return false;
     case EventId::LET: return !output && is_name(key);
     default: return false;
     }
@@ -668,7 +718,9 @@ private:
     const ParamInfo *next =
         *place < info.params.size() && info.params[*place].need == ParamInfo::PLACE ? &info.params[*place] : nullptr;
     if (next) {
-      add_arg(&e->args, next->name, parse_value(t.text, t.at, want_of(*next)), t.at);
+      Want want = want_of(*next);
+      want.arch = &arch_of_event(*e);
+      add_arg(&e->args, next->name, parse_value(t.text, t.at, want), t.at);
       ++*place;
       return;
     }
@@ -769,6 +821,8 @@ private:
     if (e.info->needs_kernel && !kernel_)
       fail(e.at, std::string("`") + e.info->name + "` needs a kernel, and there is none so far (event `kernel`)");
 
+    if (e.info->id == EventId::IOMMU)
+      find_arch_word(tokens);
     enum { ARGS, EXPECT, LETS } part = ARGS;
     size_t place = 0;
     Position last = e.at;
@@ -797,6 +851,15 @@ private:
     return e;
   }
 
+  // Which architecture an `iommu` event has, before its capabilities are looked up.
+  void find_arch_word(const std::vector<Token> &tokens) {
+    arch_ = arches()[0];
+    for (const Token &t : tokens)
+      if (t.text.substr(0, 5) == "arch=")
+        if (const Arch *a = find_arch(t.text.substr(5)))
+          arch_ = a;
+  }
+
   void finish(Event *e, size_t place) {
     const EventInfo &info = *e->info;
     for (size_t i = 0; i < info.params.size(); i++) {
@@ -817,7 +880,7 @@ private:
     for (const ParamInfo &p : info.params)
       if (p.type == Type::NEW_NAME) {
         const Value *v = e->find(p.name);
-        objects_[v->text] = {p.kinds, v->at};
+        objects_[v->text] = {p.kinds, v->at, p.kinds == KIND_IOMMU ? arch_ : nullptr};
       }
     switch (info.id) {
     case EventId::KERNEL:
@@ -829,6 +892,16 @@ private:
       if (const Value *v = e->find("iommu_h"))
         dialect_.iommu_h = v->text == "a" ? IMS_IOMMU_H_A : v->text == "b" ? IMS_IOMMU_H_B : IMS_IOMMU_H_AUTO;
       break;
+    case EventId::DEVICE: {
+      const Arch *arch = objects_[e->find("iommu")->text].arch;
+      objects_[e->find("NAME")->text].arch = arch;
+      const Value *source = e->find("source");
+      const Sum &sum = source->sums[0];
+      if (sum.size() == 1 && sum[0].kind == Term::NUMBER && arch && sum[0].number >> arch->source_bits)
+        fail(source->at, "found " + hex(sum[0].number) + ", expected a requester id of " +
+                             std::to_string(arch->source_bits) + " bits");
+      break;
+    }
     case EventId::CLOSE:
     case EventId::SVA_UNBIND: objects_.erase(e->find("NAME")->text); break;
     case EventId::LET:
@@ -854,6 +927,7 @@ private:
   std::map<std::string, Object> objects_;
   std::set<std::string> variables_;
   bool kernel_ = false;
+  const Arch *arch_ = nullptr; // of the `iommu` event at hand
   Dialect dialect_;
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Events that edit page tables and memory.
+#include "trace/number.h"
 #include "trace/player_internal.h"
 
 #include <algorithm>
@@ -7,14 +8,27 @@
 
 namespace ims {
 
-unsigned PlayerImpl::perm_of(const std::string &letters) const {
+// x stands for execution at either privilege where a format tells them apart: unprivileged with u, privileged without.
+unsigned PlayerImpl::perm_of(const Table &t, const std::string &letters) const {
   unsigned perm = 0;
   for (char c : letters == "none" || letters == "-" ? std::string() : letters)
     perm |= c == 'r' ? IMS_PERM_R : c == 'w' ? IMS_PERM_W : c == 'x' ? IMS_PERM_X : IMS_PERM_U;
+  if (t.format.kind == IMS_PGT_VMSA_S1 && (perm & IMS_PERM_X) && !(perm & IMS_PERM_U))
+    perm ^= IMS_PERM_X | IMS_PERM_PX;
+  if (t.format.kind == IMS_PGT_VMSA_S2 && (perm & IMS_PERM_X))
+    perm |= IMS_PERM_PX;
   return perm;
 }
 
-static unsigned page_level(const std::string &page) { return page == "1G" ? 3 : page == "2M" ? 2 : 1; }
+// The level whose leaves have this size, or 0: none has.
+static unsigned page_level(const ims_pgt_format &f, const std::string &page) {
+  uint64_t bytes = 0;
+  parse_size(page, &bytes);
+  for (unsigned level = 1; level <= IMS_PGT_MAX_LEVELS; level++)
+    if (f.shift[level] && 1ull << f.shift[level] == bytes && (level == 1 || f.leaf_levels >> level & 1))
+      return level;
+  return 0;
+}
 
 static std::string range_text(const Table &t, uint64_t va, uint64_t size) {
   return (t.guest ? "guest va " : "") + hex(va) + " (" + bytes_text(size) + ")";
@@ -23,11 +37,30 @@ static std::string range_text(const Table &t, uint64_t va, uint64_t size) {
 void PlayerImpl::map_event() {
   Table &t = named(tables);
   uint64_t va = number("va"), to = number("to"), size = number("size");
-  std::string perm = text("perm", "rwu"), page = text("page", "4K");
-  unsigned flags = (has("accessed") ? unsigned(IMS_MAP_A) : 0u) | (has("dirty") ? unsigned(IMS_MAP_D) : 0u);
+  std::string perm = text("perm", "rwu"), page = text("page");
+  bool vmsa = t.format.kind >= IMS_PGT_VMSA_S1, first = t.format.kind == IMS_PGT_VMSA_S1;
+  unsigned flags = 0, level = page.empty() ? 1 : page_level(t.format, page);
+  if (!level)
+    fail(arg("page")->at, "table " + quote(t.name) + " has no leaves of " + page);
+  for (const char *key : {"fresh", "global", "dbm", "contiguous", "attr"})
+    if (!vmsa && has(key))
+      fail(arg(key)->at, quote(key) + " is for tables of format s1 and s2");
+  if (!first && has("global"))
+    fail(arg("global")->at, quote("global") + " is for tables of format s1");
+  if (has("accessed") || (vmsa && !has("fresh")))
+    flags |= IMS_MAP_A;
+  flags |= has("dirty") ? unsigned(IMS_MAP_D) : 0u;
+  flags |= first && !has("global") ? unsigned(IMS_MAP_NG) : 0u;
+  flags |= has("dbm") ? unsigned(IMS_MAP_DBM) : 0u;
+  flags |= has("contiguous") ? unsigned(IMS_MAP_CONTIGUOUS) : 0u;
+  if (has("attr")) {
+    if (number("attr") > (first ? 7u : 15u))
+      fail(arg("attr")->at, first ? "expected an AttrIndx of 0 to 7" : "expected a MemAttr of 0 to 15");
+    flags |= IMS_MAP_ATTR(static_cast<unsigned>(number("attr")));
+  }
   begin(t.name + ": " + range_text(t, va, size) + " -> " + (t.guest ? "gpa " : "") + hex(to) + ", " + perm +
-        (page == "4K" ? "" : ", pages up to " + page));
-  put_error(ims_pgt_map(&t.pgt, &t.mem, va, to, size, perm_of(perm), flags, page_level(page)));
+        (level == 1 ? "" : ", pages up to " + page));
+  put_error(ims_pgt_map(&t.pgt, &t.mem, va, to, size, perm_of(t, perm), flags, level));
 }
 
 void PlayerImpl::unmap_event() {
@@ -45,7 +78,7 @@ void PlayerImpl::protect_event() {
   uint64_t va = number("va"), size = number("size");
   std::string perm = text("perm");
   begin(t.name + ": " + range_text(t, va, size) + " becomes " + perm);
-  put_error(ims_pgt_protect(&t.pgt, &t.mem, va, size, perm_of(perm), nullptr));
+  put_error(ims_pgt_protect(&t.pgt, &t.mem, va, size, perm_of(t, perm), nullptr));
 }
 
 // ---- Memory ---------------------------------------------------------------------------------------------------------

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Events that describe the machine, and words: building memory, kernel, IOMMUs, devices, processes, VMs, tables.
+#include "pgtable/vmsa.h"
 #include "trace/player_internal.h"
+
+#include <algorithm>
 
 namespace ims {
 
@@ -67,35 +70,41 @@ void PlayerImpl::on_page_response(void *ctx, const ims_page_response *resp) {
     }
 }
 
+// The device's own DMA goes on; what it comes to is what the event `outcome` looks at.
+void PlayerImpl::on_resume(void *ctx, const ims_resume *resume) {
+  auto *u = static_cast<Unit *>(ctx);
+  for (auto &d : u->player->devices)
+    if (d->unit == u && d->endpoint.config.source == resume->source)
+      u->player->resume(*d, *resume);
+}
+
 void PlayerImpl::iommu_event() {
   auto u = std::make_unique<Unit>();
   u->name = text("NAME");
   u->player = this;
-  ims_vtd_config_default(&u->config);
+  u->arch = has("arch") ? find_arch(text("arch")) : arches()[0];
   std::string words;
   auto set = [&](const std::string &name, uint64_t value) {
-    for (unsigned i = 0; const struct ims_option *o = ims_vtd_options(i); i++)
-      if (name == o->name) {
-        auto v = static_cast<uint32_t>(value);
-        if (value < o->low || value > o->high)
-          fail(format("%s=%llu: expected a number from %u to %u", o->name, static_cast<unsigned long long>(value),
-                      o->low, o->high));
-        *reinterpret_cast<uint32_t *>(reinterpret_cast<char *>(&u->config) + o->offset) = v;
-        if (v != o->def)
-          words += format(", %s=%u", o->name, v);
-      }
+    const ims_option *o = u->arch->find_option(name);
+    if (value < o->low || value > o->high)
+      fail(format("%s=%llu: expected a number from %u to %u", o->name, static_cast<unsigned long long>(value), o->low,
+                  o->high));
+    ims_option_set(u->arch->config(u->config), o, static_cast<uint32_t>(value));
+    if (value != o->def)
+      words += format(", %s=%llu", o->name, static_cast<unsigned long long>(value));
   };
   for (const Arg &a : event->args)
     if (!event->info->param(a.key))
       set(a.key, eval(a.value));
-  for (const auto &[name, value] : options.knobs)
-    set(name, value);
+  for (const PlayOptions::Knob &k : options.knobs)
+    if (k.arch == u->arch->name)
+      set(k.name, k.value);
   bool driven = kernel && !word_is("driver", "no");
-  begin(u->name + ": a VT-d unit" + (driven ? ", driven by the kernel" : "") + words);
-  if (const char *wrong = ims_vtd_config_check(&u->config))
+  begin(u->name + ": " + u->arch->a_unit + (driven ? ", driven by the kernel" : "") + words);
+  if (const char *wrong = u->arch->check(u->config))
     fail(quote(u->name) + ": " + wrong);
-  ims_iommu_bus bus = {u.get(), on_message, on_ats_invalidate, on_page_response, nullptr};
-  int err = ims_vtd_new(&u->iommu, &u->config, &mem, &bus);
+  ims_iommu_bus bus = {u.get(), on_message, on_ats_invalidate, on_page_response, on_resume};
+  int err = u->arch->make(&u->iommu, u->config, &mem, &bus);
   if (err) {
     put_error(err);
     return;
@@ -118,8 +127,8 @@ void PlayerImpl::device_event() {
   bool ats = has("ats"), pri = has("pri");
   uint64_t source = number("source"), group = number("group", IMS_NO_GROUP), bits = number("pasid_bits");
   uint64_t atc = number("atc", ats ? 64 : 0);
-  if (source > 0xffff)
-    fail(arg("source")->at, "a requester id has 16 bits");
+  if (source >> d->unit->arch->source_bits)
+    fail(arg("source")->at, format("a requester id has %u bits", d->unit->arch->source_bits));
   if (bits > 20)
     fail(arg("pasid_bits")->at, "a PASID has 20 bits at most");
   if (atc > 1 << 24)
@@ -130,7 +139,7 @@ void PlayerImpl::device_event() {
   c.atc_ways = static_cast<uint32_t>(number("atc_ways"));
   c.page_requests = static_cast<uint32_t>(number("requests"));
   c.ignores_invalidations = has("mute");
-  begin(d->name + ": " + source_text(c.source) + " behind " + d->unit->name +
+  begin(d->name + ": " + requester_text(*d->unit->arch, c.source) + " behind " + d->unit->name +
         (has("group") ? ", IOMMU group " + std::to_string(group) : "") +
         (bits ? format(", PASIDs of %u bits", static_cast<unsigned>(bits)) : "") +
         (ats ? format(", ATS with %u entries", c.atc_entries) : "") + (pri ? ", page requests" : "") +
@@ -219,17 +228,71 @@ void PlayerImpl::pool_event() {
   put_error(err);
 }
 
-void PlayerImpl::table_event() {
-  auto t = std::make_unique<Table>();
-  t->name = text("NAME");
-  bool second = word_is("format", "vtd-ss");
-  uint64_t levels = number("levels", 4);
+// The format of an x86 or VT-d table, and how deep it is.
+static void set_x86_table(const PlayerImpl &p, Table *t) {
+  bool second = p.word_is("format", "vtd-ss");
+  uint64_t levels = p.number("levels", 4);
   if (levels < (second ? 3u : 4u) || levels > 5)
-    fail(arg("levels")->at, second ? "expected 3 to 5 levels" : "expected 4 or 5 levels");
+    p.fail(p.arg("levels")->at, second ? "expected 3 to 5 levels" : "expected 4 or 5 levels");
+  for (const char *key : {"granule", "bits", "out", "upper", "ha", "hd", "big_endian"})
+    if (p.has(key))
+      p.fail(p.arg(key)->at, quote(key) + " is for tables of format s1 and s2");
   if (second)
     ims_vtd_ss_format(&t->format, 52, true, true, true, false);
   else
     ims_x86_fs_format(&t->format, 52, true, false);
+  t->pgt.levels = static_cast<uint8_t>(levels);
+  t->pgt.in_bits = static_cast<uint8_t>(12 + 9 * levels);
+}
+
+// Of a VMSAv8-64 table (Arm DDI 0487 D8.2).
+static void set_vmsa_table(const PlayerImpl &p, Table *t) {
+  bool second = p.word_is("format", "s2");
+  ims_granule granule = p.word_is("granule", "16K")   ? IMS_GRANULE_16K
+                        : p.word_is("granule", "64K") ? IMS_GRANULE_64K
+                                                      : IMS_GRANULE_4K;
+  uint64_t bits = p.number("bits", 48), out = p.number("out", 48);
+  if (bits < 16 || bits > 52)
+    p.fail(p.arg("bits")->at, "expected 16 to 52 bits");
+  if (out < 32 || out > 52)
+    p.fail(p.arg("out")->at, "expected 32 to 52 bits");
+  bool ds = granule != IMS_GRANULE_64K && (bits > 48 || out > 48);
+  ims_vmsa_format(&t->format, second ? IMS_PGT_VMSA_S2 : IMS_PGT_VMSA_S1, granule, ds, out > 48, true);
+  unsigned most = ims_vmsa_s1_levels(granule, static_cast<unsigned>(bits)), levels = most;
+  if (second) { // as few as sixteen concatenated tables allow
+    while (levels > 1 &&
+           ims_vmsa_s2_consistent(granule, levels - 1, static_cast<unsigned>(bits), static_cast<unsigned>(out)))
+      levels--;
+    levels = static_cast<unsigned>(std::min<uint64_t>(p.number("levels", levels), 255));
+    if (!ims_vmsa_s2_consistent(granule, levels, static_cast<unsigned>(bits), static_cast<unsigned>(out)))
+      p.fail(
+          p.has("levels") ? p.arg("levels")->at : p.event->at,
+          format("a stage-2 table of %u bits has no %u levels with this granule", static_cast<unsigned>(bits), levels));
+    if (p.has("upper"))
+      p.fail(p.arg("upper")->at, "stage 2 has no upper half");
+  } else if (p.has("levels") && p.number("levels") != levels) {
+    p.fail(p.arg("levels")->at,
+           format("a stage-1 table of %u bits has %u levels with this granule", static_cast<unsigned>(bits), levels));
+  }
+  t->pgt.levels = static_cast<uint8_t>(levels);
+  t->pgt.in_bits = static_cast<uint8_t>(bits);
+  t->pgt.out_bits = static_cast<uint8_t>(out);
+  t->pgt.sh = 3;
+  t->pgt.flags = (p.has("upper") ? unsigned(IMS_PGT_UPPER) : 0u) | (p.has("big_endian") ? unsigned(IMS_PGT_BE) : 0u) |
+                 (p.has("ha") ? 0u : unsigned(IMS_PGT_AF_FAULTS));
+  t->pgt.a_bits = p.has("ha") ? IMS_VMSA_AF : 0;
+  t->pgt.d_bit = p.has("hd") ? second ? IMS_VMSA_S2AP_W : IMS_VMSA_AP2 : 0;
+}
+
+void PlayerImpl::table_event() {
+  auto t = std::make_unique<Table>();
+  t->name = text("NAME");
+  bool vmsa = word_is("format", "s1") || word_is("format", "s2"),
+       second = word_is("format", "vtd-ss") || word_is("format", "s2");
+  if (vmsa)
+    set_vmsa_table(*this, t.get());
+  else
+    set_x86_table(*this, t.get());
   Vm *vm = lookup(vms, text("in"));
   if (vm) {
     check_alive(*this, *vm);
@@ -239,12 +302,12 @@ void PlayerImpl::table_event() {
   }
   t->guest = vm;
   t->pgt.fmt = &t->format;
-  t->pgt.levels = static_cast<uint8_t>(levels);
-  t->pgt.in_bits = static_cast<uint8_t>(12 + 9 * levels);
   int err = ims_pgt_create(&t->pgt, &t->mem);
-  begin(format("%s: a %s page table of %u levels in %s, root at %s%s", t->name.c_str(),
-               second ? "second-stage" : "first-stage", static_cast<unsigned>(levels), text("in").c_str(),
-               vm ? "gpa " : "", hex(t->pgt.root).c_str()));
+  std::string what = vmsa
+                         ? format("%s table of %u bits, granule %s, %u levels", second ? "stage-2" : "stage-1",
+                                  t->pgt.in_bits, text("granule", "4K").c_str(), t->pgt.levels)
+                         : format("%s page table of %u levels", second ? "second-stage" : "first-stage", t->pgt.levels);
+  begin(t->name + ": a " + what + " in " + text("in") + ", root at " + (vm ? "gpa " : "") + hex(t->pgt.root));
   if (!err) {
     put_number("root", t->pgt.root, true);
     tables.push_back(std::move(t));

@@ -8,8 +8,10 @@
 namespace ims {
 
 unsigned Translation::configuration() const {
-  return reads[IMS_STRUCT_ROOT_ENTRY] + reads[IMS_STRUCT_CONTEXT_ENTRY] + reads[IMS_STRUCT_PASID_DIR] +
-         reads[IMS_STRUCT_PASID_ENTRY];
+  unsigned n = 0;
+  for (unsigned i = 0; i < IMS_STRUCT_COUNT; i++)
+    n += i == IMS_STRUCT_S1_TABLE || i == IMS_STRUCT_S2_TABLE ? 0 : reads[i];
+  return n;
 }
 
 Player::Player(const Trace &trace, const PlayOptions &options, PlayObserver *observer)
@@ -23,7 +25,7 @@ ims_mem *Player::memory() { return &impl_->mem; }
 std::vector<UnitView> Player::units() const {
   std::vector<UnitView> list;
   for (const auto &u : impl_->units)
-    list.push_back({u->name, u->iommu, &u->config});
+    list.push_back({u->name, u->iommu, u->arch, &u->config});
   return list;
 }
 
@@ -66,9 +68,10 @@ uint64_t PlayerImpl::attribute(const Term &t) const {
   if (auto *o = lookup(devices, name))
     return a == "source" ? o->endpoint.config.source : o->host ? ims_device_pasid_dir(o->host) : 0;
   if (auto *o = lookup(units, name)) {
-    if (a == "root")
-      return ims_vtd_peek(o->iommu, IMS_VTD_RTADDR) >> 12 << 12;
-    return ims_vtd_peek(o->iommu, a == "cap" ? IMS_VTD_CAP : IMS_VTD_ECAP);
+    for (const UnitAttribute &u : o->arch->attributes)
+      if (a == u.name)
+        return o->arch->peek(o->iommu, static_cast<unsigned>(o->arch->find_register(u.reg))) & u.mask;
+    fail(t.at, quote(name) + " is " + o->arch->a_unit + ", which has no " + quote(a));
   }
   if (auto *o = lookup(files, name))
     return static_cast<uint64_t>(o->fd);
@@ -202,7 +205,8 @@ std::string Outcome::print() const {
   case Type::ERRNO: return errno_name(static_cast<int>(number));
   case Type::ERROR: return ims_error_name(static_cast<int>(static_cast<int64_t>(number)));
   case Type::FAULT:
-    return number ? format("0x%" PRIx64 " ", number) + fault_text(static_cast<unsigned>(number)) : "none";
+    return number ? format("0x%" PRIx64, number) + (arch ? " " + arch->fault_text(static_cast<unsigned>(number)) : "")
+                  : "none";
   case Type::SOURCE: return source_text(static_cast<uint32_t>(number));
   case Type::PLACE: return hex(number);
   case Type::BITS: return field ? field_text(*field, number) : hex(number);
@@ -271,13 +275,15 @@ bool PlayerImpl::holds(const Arg &x, const Outcome *came, std::string *expected,
   }
   case Type::FAULT: {
     unsigned code = 0;
+    const Arch *arch = nullptr;
     if (v.text.empty())
       code = static_cast<unsigned>(eval(v));
     else
-      fault_by_name(v.text, &code);
+      fault_by_name(v.text, &arch, &code);
+    const Arch *whose = arch ? arch : came ? came->arch : nullptr;
     if (code)
-      *expected = format("0x%x ", code) + fault_text(code);
-    return came && came->number == code;
+      *expected = format("0x%x", code) + (whose ? " " + whose->fault_text(code) : "");
+    return came && came->number == code && (!arch || came->arch == arch);
   }
   case Type::ERRNO: return came && came->number == static_cast<uint64_t>(v.text == "OK" ? 0 : errno_by_name(v.text));
   case Type::ERROR: {
@@ -355,12 +361,17 @@ void PlayerImpl::play(const Event &e) {
   case EventId::UNMAP: unmap_event(); break;
   case EventId::PROTECT: protect_event(); break;
   case EventId::WRITE: write_event(); break;
+  case EventId::ENTRY: entry_event(); break;
   case EventId::FILL: fill_event(); break;
   case EventId::READ: read_event(); break;
   case EventId::MMIO_WRITE: mmio_write_event(); break;
   case EventId::MMIO_READ: mmio_read_event(); break;
   case EventId::DESCRIPTOR: descriptor_event(); break;
+  case EventId::COMMAND: command_event(); break;
+  case EventId::EVENT_READ: event_read_event(); break;
+  case EventId::REQUEST_READ: request_read_event(); break;
   case EventId::DMA: dma_event(); break;
+  case EventId::OUTCOME: outcome_event(); break;
   case EventId::PAGE_REQUEST: page_request_event(); break;
   case EventId::FAULT_LOG: fault_log_event(); break;
   case EventId::DROP_CACHES: drop_caches_event(); break;

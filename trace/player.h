@@ -4,7 +4,6 @@
 #pragma once
 
 #include "iommu/device.h"
-#include "iommu/vtd/vtd.h"
 #include "trace/event.h"
 #include "trace/explain.h"
 #include "uapi/kernel.h"
@@ -17,6 +16,7 @@ namespace ims {
 
 // A translation as the player saw it go through the unit.
 struct Translation {
+  const Arch *arch = nullptr;
   ims_request request;
   ims_result result;
   unsigned reads[IMS_STRUCT_COUNT] = {}; // memory references by what was read
@@ -32,6 +32,7 @@ struct Outcome {
   std::string name;
   Type type = Type::NUMBER;
   uint64_t number = 0;                          // NUMBER, BITS, PLACE, SOURCE; ERRNO, ERROR and FAULT: the code
+  const Arch *arch = nullptr;                   // FAULT: whose
   std::string text;                             // WORD, NAME; BYTES: the bytes
   std::vector<uint64_t> list;                   // LIST
   const struct ims_uapi_field *field = nullptr; // BITS: its names
@@ -63,8 +64,12 @@ public:
 class PlayerImpl;
 
 struct PlayOptions {
-  // Knobs and capabilities, without their prefix, that go over what the trace says.
-  std::vector<std::pair<std::string, uint32_t>> knobs;
+  // Knobs and capabilities that go over what the trace says of its units.
+  struct Knob {
+    std::string arch, name;
+    uint32_t value;
+  };
+  std::vector<Knob> knobs;
   bool explain = false;      // tell translations step by step
   unsigned explain_line = 0; // only those of the event of this line; 0: all
   uint64_t max_dma = ~0ull;  // refuse traces that ask for more
@@ -74,14 +79,15 @@ struct PlayCounters {
   uint64_t events = 0, expectations = 0, failed = 0;
   uint64_t dmas = 0, translations = 0, references = 0, references_max = 0;
   uint64_t configuration = 0, first_stage = 0, second_stage = 0;
-  uint64_t descriptors = 0;            // put into queues by the trace itself
-  std::map<unsigned, uint64_t> faults; // by reason
+  uint64_t descriptors = 0;                                     // put into queues by the trace itself
+  std::map<std::pair<const Arch *, unsigned>, uint64_t> faults; // by reason
 };
 
 struct UnitView {
   std::string name;
   ims_iommu *unit;
-  const ims_vtd_config *config;
+  const Arch *arch;
+  const Config *config;
 };
 struct DeviceView {
   std::string name;

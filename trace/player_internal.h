@@ -2,6 +2,7 @@
 // The inside of the player, for the play_*.cc files.
 #pragma once
 
+#include "pasid/bits.h"
 #include "pgtable/pool.h"
 #include "trace/events.h"
 #include "trace/fields.h"
@@ -18,9 +19,30 @@ struct Unit {
   std::string name;
   PlayerImpl *player = nullptr;
   ims_iommu *iommu = nullptr;
-  ims_vtd_config config = {};
+  const Arch *arch = nullptr;
+  Config config;
   bool driven = false; // by the kernel
   unsigned index = 0;  // to the kernel
+};
+
+// What a DMA comes to, over all its pieces.
+struct DmaSum {
+  PlayerImpl *player = nullptr;
+  Device *device = nullptr;
+  bool any = false;
+  std::string status = "ok";
+  bool reached = false; // hpa is that of the first piece
+  uint64_t hpa = 0, fault_iova = 0, refs = 0, done = 0, translations = 0, faults = 0, page = 0;
+  unsigned fault = 0, rights = 0;
+  int stag = -1; // by which it waits
+  bool stopped = false, recorded = false;
+  std::string from;
+  std::vector<uint64_t> record;
+
+  static void observe(void *ctx, const ims_dma_piece *p);
+  void add(const ims_dma_piece &p);
+  void first(const ims_dma_piece &p, const std::vector<Translation> &ts);
+  void stop(const ims_dma_piece &p);
 };
 
 struct Device {
@@ -29,6 +51,11 @@ struct Device {
   ims_endpoint endpoint = {};
   ims_device *host = nullptr; // NULL: the kernel does not know it
   int response = -1;          // code of the last page response, -1: none yet
+  // Stalls: where the data of a DMA that waits will go, by STAG; and what came of the one resumed last.
+  std::map<unsigned, std::shared_ptr<std::vector<uint8_t>>> waiting;
+  DmaSum outcome;
+  std::shared_ptr<std::vector<uint8_t>> outcome_data;
+  uint64_t resumed = 0; // since the event `outcome` looked
 };
 
 struct Process {
@@ -162,11 +189,13 @@ public:
   static void on_message(void *ctx, uint64_t addr, uint32_t data);
   static bool on_ats_invalidate(void *ctx, const ims_ats_invalidation *inv);
   static void on_page_response(void *ctx, const ims_page_response *resp);
+  static void on_resume(void *ctx, const ims_resume *resume);
   static void on_translate(void *ctx, ims_iommu *unit, const ims_request *req, ims_result *res);
   static void on_note(void *ctx, const ims_note *note);
   static bool on_user_read(void *ctx, void *dst, uint64_t src, size_t len);
   static bool on_user_write(void *ctx, uint64_t dst, const void *src, size_t len);
   void translate(ims_iommu *unit, const ims_request &req, ims_result *res);
+  void resume(Device &d, const ims_resume &resume);
   void interrupts();
 
   // Events.
@@ -206,6 +235,11 @@ public:
   void mmio_read_event();
   void descriptor_event();
   void dma_event();
+  void outcome_event();
+  void command_event();
+  void event_read_event();
+  void request_read_event();
+  void entry_event();
   void page_request_event();
   void fault_log_event();
   void drop_caches_event();
@@ -214,12 +248,18 @@ public:
   void say_event();
 
   // Helpers of those.
-  uint32_t register_offset(Unit &u, const Value &v, unsigned *bytes, int *reg) const;
+  Unit &smmuv3_named() const;
+  void put_dma(const DmaSum &sum);
+  void put_event_fields(const uint64_t *record);
+  uint32_t register_offset(Unit &u, const Value &v, unsigned *bytes, const RegisterInfo **reg) const;
   int access_place(const Value &place, uint64_t addr, void *buf, size_t len, bool write);
   std::string place_text(const Value &place, uint64_t addr) const;
-  unsigned perm_of(const std::string &letters) const;
+  unsigned perm_of(const Table &t, const std::string &letters) const;
   unsigned prot_of(const std::string &letters) const;
   std::string name_of(const char *key) const { return text(key); }
 };
+
+// IMS_ACC_* of read, write, exec, atomic.
+unsigned access_bits(const std::string &word);
 
 } // namespace ims

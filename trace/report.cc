@@ -37,8 +37,9 @@ std::string cost_text(const Translation &t) {
     return "IOTLB hit, 0 references";
   std::string text = plural(t.result.refs, "reference");
   std::string parts;
-  for (auto [n, name] : {std::pair(t.configuration(), "configuration"), std::pair(t.first_stage(), "first stage"),
-                         std::pair(t.second_stage(), "second stage")})
+  const Vocabulary &say = t.arch->say;
+  for (auto [n, name] : {std::pair(t.configuration(), "configuration"), std::pair(t.first_stage(), say.first),
+                         std::pair(t.second_stage(), say.second)})
     if (n)
       parts += (parts.empty() ? "" : ", ") + std::to_string(n) + " " + name;
   if (!parts.empty())
@@ -46,20 +47,33 @@ std::string cost_text(const Translation &t) {
   std::string hits;
   for (unsigned c = 0; c < IMS_CACHE_COUNT; c++)
     if (t.hits[c])
-      hits += (hits.empty() ? "" : ", ") + std::string(cache_short_name(c)) +
+      hits += (hits.empty() ? "" : ", ") + std::string(cache_short_name(*t.arch, c)) +
               (t.hits[c] > 1 ? format(" x%u", t.hits[c]) : "");
   if (!hits.empty())
     text += "; hit: " + hits;
   return text;
 }
 
-std::string where_text(const ims_result &r) {
+std::string where_text(const Arch &arch, const ims_result &r) {
   if (r.walk.cause == IMS_WALK_OK)
     return "";
-  std::string text = r.walk.stage == 2 ? "second stage" : "first stage";
+  std::string text = r.walk.stage == 2 ? arch.say.second : arch.say.first;
   if (r.walk.level)
-    text += format(", level %u", r.walk.level);
+    text += format(", level %d", arch.level(r.walk.level));
   return text + ", input " + hex(r.walk.addr) + ": " + ims_walk_cause_name(r.walk.cause);
+}
+
+// The record in the unit's log: the words of a register, or the fields of an event.
+std::string record_words(const Arch &arch, const ims_result &r) {
+  std::string text;
+  if (r.record_words == 2) {
+    append_record_words(&text, r);
+    return "record " + text;
+  }
+  for (const Field &f : arch.record(r))
+    if (f.name != "ID")
+      text += (text.empty() ? "" : ", ") + field_words(f);
+  return std::string(arch.say.fault) + ": " + text;
 }
 
 } // namespace
@@ -227,6 +241,7 @@ void Report::print_piece(const ims_dma_piece &p, const std::vector<Translation> 
     line("device", head + "-> hpa " + hex(p.hpa) + "   device TLB hit, 0 references", good ? green : red);
   for (const Translation &t : made) {
     const ims_result &r = t.result;
+    const Arch &arch = *t.arch;
     std::string words;
     bool second = t.request.type == IMS_TRANSLATED;
     if (second && r.status == IMS_STATUS_OK) {
@@ -249,12 +264,14 @@ void Report::print_piece(const ims_dma_piece &p, const std::vector<Translation> 
     case IMS_STATUS_ABORT: tell(words + "is aborted, without a record", t, red); continue;
     default: break;
     }
-    tell(words + "faults: " + format("0x%x ", r.fault) + fault_text(r.fault), t, red);
-    std::string where = where_text(r);
+    tell(words + (r.status == IMS_STATUS_STALL ? format("waits (STAG %u): ", r.stag) : "faults: ") +
+             format("0x%x ", r.fault) + arch.fault_text(r.fault),
+         t, red);
+    std::string where = where_text(arch, r);
     if (!where.empty())
       line("", where);
     if (r.recorded && r.record_words >= 2)
-      line("", format("record %016" PRIx64 ":%016" PRIx64, r.record[1], r.record[0]));
+      line("", record_words(arch, r));
     else
       line("",
            t.request.type == IMS_TRANSLATION_REQUEST ? "answered without rights and without a record" : "not recorded");
@@ -368,8 +385,9 @@ void Report::summary(const Player &player) {
   if (c.descriptors)
     row("descriptors", std::to_string(c.descriptors) + " by the trace itself");
   bool any = false;
-  for (const auto &[code, n] : c.faults) {
-    row(any ? "" : "faults", std::to_string(n) + " x " + format("0x%x ", code) + fault_text(code));
+  for (const auto &[fault, n] : c.faults) {
+    row(any ? "" : "faults",
+        std::to_string(n) + " x " + format("0x%x ", fault.second) + fault.first->fault_text(fault.second));
     any = true;
   }
   bool head = true;
@@ -385,7 +403,7 @@ void Report::summary(const Player &player) {
     for (unsigned i = 0; i < IMS_CACHE_COUNT; i++) {
       const ims_cache_counters &n = u.unit->cache[i].count;
       if (n.hits || n.misses || n.fills)
-        cache_row(u.name + " " + cache_short_name(i), n.hits, n.misses, n.fills, n.evictions, n.invalidated);
+        cache_row(u.name + " " + cache_short_name(*u.arch, i), n.hits, n.misses, n.fills, n.evictions, n.invalidated);
     }
   for (const DeviceView &d : player.devices()) {
     const ims_endpoint_counters &n = d.endpoint->count;

@@ -24,7 +24,7 @@ struct Counts {
   uint64_t fault = 0;
 };
 
-uint64_t sum(const std::map<unsigned, uint64_t> &m) {
+uint64_t sum(const std::map<std::pair<const Arch *, unsigned>, uint64_t> &m) {
   uint64_t n = 0;
   for (const auto &[code, count] : m)
     n += count;
@@ -93,7 +93,15 @@ void add(std::vector<Statistic> *all, Statistic::Scope scope, const std::string 
 
 } // namespace
 
-const char *cache_short_name(unsigned cache) { return cache < IMS_CACHE_COUNT ? cache_names[cache] : "?"; }
+std::string cache_short_name(const Arch &arch, unsigned cache) {
+  for (const auto &[id, name] : arch.caches)
+    if (cache == id)
+      return std::string(name).substr(0, std::string_view(name).find(' '));
+  if (cache < IMS_CACHE_S1_L2)
+    return cache_names[cache];
+  bool second = cache >= IMS_CACHE_S2_L2;
+  return format("S%d_L%d", second ? 2 : 1, arch.level(cache - (second ? IMS_CACHE_S2_L2 : IMS_CACHE_S1_L2) + 2u));
+}
 
 std::vector<Statistic> collect_statistics(const Player &player) {
   std::vector<Statistic> all;
@@ -115,17 +123,17 @@ std::vector<Statistic> collect_statistics(const Player &player) {
     for (unsigned i = 0; i < IMS_CACHE_COUNT; i++) {
       c.cache = &u.unit->cache[i];
       if (c.cache->entries)
-        add(&all, Statistic::CACHE, u.name + "." + cache_names[i], c);
+        add(&all, Statistic::CACHE, u.name + "." + cache_short_name(*u.arch, i), c);
     }
   }
   for (const DeviceView &d : player.devices()) {
     c.device = &d.endpoint->count;
     add(&all, Statistic::DEVICE, d.name, c);
   }
-  for (const auto &[code, count] : c.run.faults) {
+  for (const auto &[fault, count] : c.run.faults) {
     c.fault = count;
-    std::string name = fault_text(code);
-    add(&all, Statistic::FAULT, "fault." + name.substr(0, name.find(':')), c);
+    const FaultInfo *info = fault.first->find_fault(fault.second);
+    add(&all, Statistic::FAULT, "fault." + (info ? info->name : hex(fault.second)), c);
   }
   return all;
 }

@@ -80,7 +80,7 @@ std::vector<Statistic> collect_statistics(const Player &player);
 std::string statistics_text(const std::vector<Statistic> &all);
 std::string statistics_json(const std::vector<Statistic> &all, uint64_t seed);
 
-// Short names of caches: "IOTLB", "S1_L2".
-const char *cache_short_name(unsigned cache);
+// Short names of caches: "IOTLB", "S1_L2"; levels as the architecture counts.
+std::string cache_short_name(const Arch &arch, unsigned cache);
 
 } // namespace ims

@@ -5,6 +5,7 @@
 #include "trace/text.h"
 
 #include <cinttypes>
+#include <cstring>
 
 namespace ims {
 
@@ -54,14 +55,15 @@ const ims_vtd_field fault_record[] = {
 
 const char *const request_kinds[] = {"write", "page request", "read", "atomic"}; // by T1, T2
 
-template <size_t N> std::vector<const ims_vtd_field *> rows_of(const ims_vtd_field (&rows)[N]) {
-  std::vector<const ims_vtd_field *> out;
+// Pointers of VT-d are bits 63:12 of an address.
+FieldRow row_of(const ims_vtd_field &f) { return {f.name, f.sentence, f.lsb, f.width, f.width == 52, 12}; }
+
+template <size_t N> std::vector<FieldRow> rows_of(const ims_vtd_field (&rows)[N]) {
+  std::vector<FieldRow> out;
   for (const ims_vtd_field &row : rows)
-    out.push_back(&row);
+    out.push_back(row_of(row));
   return out;
 }
-
-bool is_pointer(const ims_vtd_field &f) { return f.width == 52; }
 
 std::string width_of(uint64_t aw) {
   return aw >= 1 && aw <= 3
@@ -91,51 +93,39 @@ std::string meaning_of(VtdEntry entry, const std::string &name, uint64_t value) 
 
 } // namespace
 
-std::vector<const ims_vtd_field *> vtd_fields(VtdEntry entry) {
-  std::vector<const ims_vtd_field *> out;
-  switch (entry) {
-  case VtdEntry::LEGACY_ROOT: return rows_of(legacy_root);
-  case VtdEntry::SCALABLE_ROOT: return rows_of(scalable_root);
-  case VtdEntry::LEGACY_CONTEXT: return rows_of(legacy_context);
-  case VtdEntry::SCALABLE_CONTEXT: return rows_of(scalable_context);
-  case VtdEntry::FAULT_RECORD: return rows_of(fault_record);
-  case VtdEntry::PASID_DIR:
+const std::vector<FieldRow> &vtd_fields(VtdEntry entry) {
+  static const std::vector<std::vector<FieldRow>> all = [] {
+    std::vector<FieldRow> dir, pe;
     for (int i = 0; i < IMS_VTD_PDE_FIELD_COUNT; i++)
-      out.push_back(ims_vtd_pde_field(static_cast<ims_pasid_dir_field>(i)));
-    return out;
-  case VtdEntry::PASID_ENTRY:
+      dir.push_back(row_of(*ims_vtd_pde_field(static_cast<ims_pasid_dir_field>(i))));
     for (int i = 0; i < IMS_VTD_PE_FIELD_COUNT; i++)
-      out.push_back(ims_vtd_pe_field(static_cast<ims_pasid_field>(i)));
-    return out;
-  }
-  return out;
+      pe.push_back(row_of(*ims_vtd_pe_field(static_cast<ims_pasid_field>(i))));
+    return std::vector<std::vector<FieldRow>>{
+        rows_of(legacy_root), rows_of(scalable_root), rows_of(legacy_context), rows_of(scalable_context), dir, pe,
+        rows_of(fault_record)}; // as enum VtdEntry
+  }();
+  return all[static_cast<size_t>(entry)];
+}
+
+unsigned vtd_words(VtdEntry entry) {
+  static const unsigned words[] = {2, 2, 2, 4, 1, 8, 2};
+  return words[static_cast<size_t>(entry)];
 }
 
 std::vector<Field> decode_vtd_entry(VtdEntry entry, const uint64_t *words, unsigned count) {
-  std::vector<Field> out;
-  std::vector<uint64_t> left(words, words + count);
-  for (const ims_vtd_field *row : vtd_fields(entry)) {
-    uint64_t value = ims_bits_get(words, row->lsb, row->width);
-    ims_bits_set(left.data(), row->lsb, row->width, 0);
-    std::string name = row->name, meaning = meaning_of(entry, name, value);
-    bool always = row->lsb == 0 || name == "T1" || name == "F";
-    if (!value && !always)
-      continue;
-    if (name == "T1")
-      meaning = request_kinds[value << 1 | ims_bits_get(words, 92, 1)];
-    if (is_pointer(*row))
-      value <<= 12;
-    bool in_hex = is_pointer(*row) || name == "FR" || name == "SID" || name == "PAT";
-    out.push_back({name, value, format(in_hex ? "0x%" PRIx64 : "%" PRIu64, value), meaning});
-  }
-  std::string bits;
-  unsigned set = 0;
-  for (unsigned i = 0; i < count * 64; i++)
-    if (left[i / 64] >> i % 64 & 1 && ++set <= 8)
-      bits += (bits.empty() ? "" : ",") + std::to_string(i);
-  if (set)
-    out.push_back({"reserved", set, "bits " + bits + (set > 8 ? ",..." : ""), ""});
-  return out;
+  DecodeStyle style;
+  style.meaning = [&](const FieldRow &row, uint64_t value) -> std::string {
+    if (!std::strcmp(row.name, "T1"))
+      return request_kinds[value << 1 | ims_bits_get(words, 92, 1)];
+    return meaning_of(entry, row.name, value);
+  };
+  style.always = [](const FieldRow &row) {
+    return !row.lsb || !std::strcmp(row.name, "T1") || !std::strcmp(row.name, "F");
+  };
+  style.in_hex = [](const FieldRow &row) {
+    return !std::strcmp(row.name, "FR") || !std::strcmp(row.name, "SID") || !std::strcmp(row.name, "PAT");
+  };
+  return decode_fields(vtd_fields(entry), words, count, style);
 }
 
 VtdEntry vtd_entry_of(unsigned structure, unsigned len, bool scalable) {

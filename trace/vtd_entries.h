@@ -5,17 +5,9 @@
 
 #include "iommu/iommu.h"
 #include "pasid/vtd.h"
-#include <string>
-#include <vector>
+#include "trace/structure.h"
 
 namespace ims {
-
-struct Field {
-  std::string name;
-  uint64_t value;      // pointers: the address
-  std::string text;    // as printed: "0x5000", "3"
-  std::string meaning; // "nested"; often empty
-};
 
 enum class VtdEntry {
   LEGACY_ROOT,
@@ -27,8 +19,9 @@ enum class VtdEntry {
   FAULT_RECORD
 };
 
-// Rows of an entry, in the order of its bits.
-std::vector<const ims_vtd_field *> vtd_fields(VtdEntry entry);
+// Rows of an entry, in the order of its bits; and its length in words.
+const std::vector<FieldRow> &vtd_fields(VtdEntry entry);
+unsigned vtd_words(VtdEntry entry);
 
 // Fields that are not zero, and P (or F) always. Bits that no row names and that are set come last, as `reserved`.
 std::vector<Field> decode_vtd_entry(VtdEntry entry, const uint64_t *words, unsigned count);

@@ -21,9 +21,12 @@ const char *const before = "iommusim-trace 1\n"
                            "vm vm0 process=vmm\n"
                            "pool tables hpa=1M size=1M\n"
                            "table gpt in=vm0\n"
+                           "iommu smmu0 arch=smmuv3\n"
+                           "device arm iommu=smmu0 source=0x12345\n"
+                           "table s2 in=tables format=s2\n"
                            "open c0 /dev/vfio/vfio process=vmm\n"
                            "let x=5\n";
-constexpr unsigned line_of_case = 12;
+constexpr unsigned line_of_case = 15;
 
 std::string message_of(const std::string &text) {
   try {
@@ -93,7 +96,44 @@ const Malformed malformed[] = {
     {"memory hpa=vm0.root size=4K", 12, "`vm0` is a virtual machine"},
     {"memory hpa=0,1 size=4K", 12, "found `0,1`"},
     {"device d iommu=iommu0 source=00:20.0", 30, "expected a requester"},
-    {"device d iommu=iommu0 source=0x10000", 30, "expected a number from 0 to 65535"},
+    {"device d iommu=iommu0 source=0x10000", 30, "found 0x10000, expected a requester id of 16 bits"},
+    {"device d iommu=smmu0 source=0x100000000", 29, "expected a number from 0 to 0xffffffff"},
+    {"iommu s arch=smmu3", 14, "expected one of vtd, smmuv3"},
+    {"iommu s iotlb_entrees=4 arch=smmuv3", 9, "the nearest is `iotlb_entries`"},
+    {"iommu s arch=smmuv3 cm=1", 21, "`iommu` has no parameter `cm`"},
+    {"iommu s arch=smmuv3 stall_model=4", 33, "expected a number from 0 to 3"},
+    {"mmio-write smmu0 GCMD TE=1", 18, "unknown register of an SMMUv3 `GCMD`"},
+    {"mmio-write iommu0 CR0 value=1", 19, "unknown register of a VT-d unit `CR0`"},
+    {"mmio-write smmu0 FRCD0 value=1", 18, "unknown register of an SMMUv3"},
+    {"mmio-write smmu0 CR0 SMMUENA=1", 22, "nearest is `SMMUEN`"},
+    {"mmio-write smmu0 CR0 SMMUEN=2", 29, "expected a number from 0 to 1"},
+    {"mmio-read smmu0 GERROR expect CMDQ_ER=1", 31, "nearest is `CMDQ_ERR`"},
+    {"command smmu0 TLBI_NH_VAX", 15, "the nearest is `TLBI_NH_VA`"},
+    {"command smmu0 TLBI_NH_ALL ASID=1", 27, "`command` has no parameter `ASID`"},
+    {"command smmu0 CFGI_STE SID=0x100000000", 28, "expected a number from 0 to 0xffffffff"},
+    {"command smmu0 RESUME STAG=65536", 27, "expected a number from 0 to 65535"},
+    {"command dev0 SYNC", 9, "`dev0` is a device, expected an IOMMU"},
+    {"command smmu0", 1, "`command` lacks COMMAND"},
+    {"event-read smmu0 expect S3=1", 25, "nearest is `S2`"},
+    {"event-read smmu0 expect event=F_TRANSLATON", 31,
+     "unknown fault reason `F_TRANSLATON`; the nearest is `F_TRANSLATION`"},
+    {"event-read smmu0 expect left=x", 30, "expected a number"},
+    {"request-read smmu0 expect PRGI=1", 27, "nearest is `PRG`"},
+    {"dma arm read iova=0 expect S2=x", 31, "expected a number"},
+    {"dma dev0 read iova=0 expect S2=1", 29, "`dma` has no output `S2`"},
+    {"dma arm read iova=0 expect status=stall", 35, "nearest is `stalled`"},
+    {"outcome iommu0", 9, "`iommu0` is an IOMMU, expected a device"},
+    {"outcome arm expect stat=ok", 20, "nearest is `status`"},
+    {"entry hpa:0 SET V=1", 13, "nearest is `STE`"},
+    {"entry hpa:0 STE VALID=1", 17, "`entry` has no parameter `VALID`"},
+    {"entry hpa:0 STE CONFIG=8", 24, "expected a number from 0 to 7"},
+    {"entry hpa:0 L1STD SPAN=32", 24, "expected a number from 0 to 31"},
+    {"entry nowhere:0 STE", 7, "unknown name `nowhere`"},
+    {"entry hpa:0 STE table=vm0", 23, "`vm0` is a virtual machine, expected a table"},
+    {"entry hpa:0", 1, "`entry` lacks KIND"},
+    {"table t in=tables format=s3", 26, "nearest is `s1`"},
+    {"table t in=tables format=s1 granule=8K", 37, "expected one of 4K, 16K, 64K"},
+    {"map s2 va=0 to=0 size=4K page=3M", 31, "expected one of 4K, 16K, 64K, 2M"},
     {"iommu u iotlb_entires=3", 9, "nearest is `iotlb_entries`"},
     {"iommu u nest=2", 14, "expected a number from 0 to 1"},
     {"iommu u arch=smmuv9", 14, "expected one of vtd"},
@@ -185,7 +225,7 @@ TEST(Parser, NeedsAKernelForWhatAKernelDoes) {
 }
 
 TEST(Parser, CountsColumnsInCharacters) {
-  EXPECT_NE(message_of(std::string(before) + "say \"h\xc3\xa9llo \xe2\x82\xac\" x\n").find("t:12:15: "),
+  EXPECT_NE(message_of(std::string(before) + "say \"h\xc3\xa9llo \xe2\x82\xac\" x\n").find("t:15:15: "),
             std::string::npos);
 }
 
@@ -193,10 +233,10 @@ TEST(Parser, JoinsLinesAtABackslashAndKeepsPlaces) {
   Trace t = parse_trace(std::string(before) + "dma dev0 read \\\n  iova=0x1000 \\\n  size=4\nbarrier\n", "t");
   const Event &e = t.events[t.events.size() - 2];
   EXPECT_EQ(print_event(e), "dma dev0 read iova=0x1000 size=4");
-  EXPECT_EQ(e.at.line, 12u);
-  EXPECT_EQ(e.find("size")->at.line, 14u);
-  EXPECT_EQ(t.events.back().at.line, 15u);
-  EXPECT_NE(message_of(std::string(before) + "dma dev0 read \\\n  iova=q\n").find("t:13:8: "), std::string::npos);
+  EXPECT_EQ(e.at.line, line_of_case);
+  EXPECT_EQ(e.find("size")->at.line, line_of_case + 2);
+  EXPECT_EQ(t.events.back().at.line, line_of_case + 3);
+  EXPECT_NE(message_of(std::string(before) + "dma dev0 read \\\n  iova=q\n").find("t:16:8: "), std::string::npos);
 }
 
 TEST(Parser, SkipsCommentsAndEmptyLines) {
@@ -224,7 +264,7 @@ TEST(Parser, KnowsValuesByTheirTypes) {
 TEST(Parser, ForgetsNamesThatWereClosed) {
   std::string text = std::string(before) + "close c0\nopen c0 /dev/vfio/vfio process=vmm\n";
   EXPECT_EQ(message_of(text), "");
-  EXPECT_NE(message_of(std::string(before) + "close c0\nclose c0\n").find("t:13:7: "), std::string::npos);
+  EXPECT_NE(message_of(std::string(before) + "close c0\nclose c0\n").find("t:16:7: "), std::string::npos);
 }
 
 TEST(Parser, FieldsFollowTheDialect) {

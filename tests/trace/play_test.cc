@@ -283,10 +283,10 @@ TEST(Options, KnobsGoOverWhatTheTraceSays) {
                                           "dma dev0 read iova=0x500000000000 pasid=$pasid\n";
   EXPECT_EQ(play(text).counters.references, 28u);
   PlayOptions none;
-  none.knobs = {{"iotlb_entries", 0}};
+  none.knobs = {{"vtd", "iotlb_entries", 0}};
   EXPECT_EQ(play(text, none).counters.references, 28u + 24u);
   PlayOptions all;
-  all.knobs = {{"nested_entries", 64}, {"s2_psc_entries", 32}};
+  all.knobs = {{"vtd", "nested_entries", 64}, {"vtd", "s2_psc_entries", 32}};
   EXPECT_LT(play(text, all).counters.references, 28u);
 }
 
