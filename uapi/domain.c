@@ -2,34 +2,43 @@
 // Domains, what is attached to them, and the tags that say which caches hold their translations. The manner is that of
 // Linux' VT-d driver (7.x): a domain id for each domain and unit, an IOTLB tag for each (domain id, PASID), a device-TLB
 // tag for each attached device with ATS; a nested domain leaves tags on its parent too, since a change of the second
-// stage concerns what is cached for it. Facts 4.1, steps B3, B4, T7 and I.
+// stage concerns what is cached for it. Facts 4.1, steps B3, B4, T7 and I. On SMMUs the id is a VMID or an ASID.
 #include "uapi/kernel_internal.h"
 #include <stdlib.h>
 
-// ---- Domain ids of a unit: the lowest free one ----------------------------------------------------------------------
+// ---- Ids of a unit: the lowest free one -----------------------------------------------------------------------------
 
-static int did_alloc(struct host_unit *u, uint16_t *did) {
-  for (unsigned full = 0; full < DID_WORDS / 64; full++) {
-    if (u->did_full[full] == ~0ull)
+static int id_alloc(struct host_unit *u, const struct hdomain *d, uint16_t *id) {
+  enum host_id kind = u->ops->id_of(d);
+  if (kind == ID_SHARED) { // entries differ by PASID, and PASIDs are the system's
+    *id = DID_FIRST_LEVEL;
+    return 0;
+  }
+  struct id_space *s = &u->id[kind];
+  for (unsigned full = 0; full < ID_WORDS / 64; full++) {
+    if (s->full[full] == ~0ull)
       continue;
-    unsigned w = full * 64 + (unsigned)__builtin_ctzll(~u->did_full[full]);
-    unsigned bit = (unsigned)__builtin_ctzll(~u->did_used[w]);
-    if (w * 64 + bit >= u->dids)
+    unsigned w = full * 64 + (unsigned)__builtin_ctzll(~s->full[full]);
+    unsigned bit = (unsigned)__builtin_ctzll(~s->used[w]);
+    if (w * 64 + bit >= s->limit)
       break;
-    u->did_used[w] |= 1ull << bit;
-    if (u->did_used[w] == ~0ull)
-      u->did_full[full] |= 1ull << w % 64;
-    *did = (uint16_t)(w * 64 + bit);
+    s->used[w] |= 1ull << bit;
+    if (s->used[w] == ~0ull)
+      s->full[full] |= 1ull << w % 64;
+    *id = (uint16_t)(w * 64 + bit);
     return 0;
   }
   return -ENOSPC;
 }
 
-static void did_free(struct host_unit *u, uint16_t did) {
-  if (did < DID_FIRST_FREE)
+static void id_free(struct host_unit *u, const struct hdomain *d, uint16_t id) {
+  enum host_id kind = u->ops->id_of(d);
+  if (kind == ID_SHARED)
     return;
-  u->did_used[did / 64] &= ~(1ull << did % 64);
-  u->did_full[did / 4096] &= ~(1ull << did / 64 % 64);
+  if (u->ops->id_free)
+    u->ops->id_free(u, d, id);
+  u->id[kind].used[id / 64] &= ~(1ull << id % 64);
+  u->id[kind].full[id / 4096] &= ~(1ull << id / 64 % 64);
 }
 
 // ---- A domain on a unit ---------------------------------------------------------------------------------------------
@@ -211,19 +220,15 @@ int ims_attach(struct ims_device *dev, uint32_t pasid, struct hdomain *d, struct
   a->key.pasid = pasid;
   a->dev = dev;
   a->domain = d;
-  if (!du->users) {
-    if (d->type == HDOMAIN_SVA)
-      du->did = DID_FIRST_LEVEL; // one id for all: entries differ by PASID, and PASIDs are the system's
-    else
-      err = did_alloc(u, &du->did);
-  }
+  if (!du->users)
+    err = id_alloc(u, d, &du->did);
   if (!err) {
     du->users++;
     err = assign_tags(a, du) ? u->ops->attach(dev, pasid, d, du->did) : -ENOMEM;
     if (err) {
       remove_tags(a, du);
       if (!--du->users)
-        did_free(u, du->did);
+        id_free(u, d, du->did);
     }
   }
   if (err) {
@@ -245,7 +250,7 @@ void ims_detach(struct attachment *a, bool gone) {
   a->dev->unit->ops->detach(a->dev, a->key.pasid, d, du->did, gone);
   remove_tags(a, du);
   if (!--du->users)
-    did_free(du->unit, du->did);
+    id_free(du->unit, d, du->did);
   du_put(d, du);
   d->users--;
   a->dev->attachments--;

@@ -46,6 +46,7 @@ void ims_container_put(struct container *c) {
   for (struct vmm_fault *f; (f = c->unread ? c->unread : c->pending) != NULL; free(f))
     *(c->unread ? &c->unread : &c->pending) = f->next;
   free(c->dma);
+  free(c->msi);
   free(c);
 }
 

@@ -12,18 +12,22 @@ static bool same_group(const struct page_request *a, const struct page_request *
 }
 
 static void respond(struct ims_device *dev, const struct page_request *req, unsigned code) {
-  dev->unit->ops->page_response(dev, req->pasid, req->has_pasid, req->group, code);
+  dev->unit->ops->page_response(dev, req, code);
 }
 
 // All requests of a group, in order; `last` is not owned, the others are and go.
 static void handle_group(struct ims_device *dev, struct page_request *first, const struct page_request *last) {
   struct attachment *a = ims_attachment(dev, last->has_pasid ? last->pasid : 0);
+  // A guest that has the whole stage 1 of the device (SMMU), or one PASID.
+  struct container *vmm = dev->guest                               ? dev->guest->container
+                          : a && a->domain->type == HDOMAIN_NESTED ? a->container
+                                                                   : NULL;
   unsigned code = SUCCESS;
   bool answer = true;
-  if (a && a->domain->type == HDOMAIN_NESTED && a->container) {
+  if (vmm) {
     for (struct page_request *r = first; r; r = r->next)
-      ims_vmm_fault_queue(a->container, r);
-    ims_vmm_fault_queue(a->container, last);
+      ims_vmm_fault_queue(vmm, r);
+    ims_vmm_fault_queue(vmm, last);
     answer = false; // the VMM's business
   } else if (a && a->domain->type == HDOMAIN_SVA) {
     for (struct page_request *r = first; r && code == SUCCESS; r = r->next)
@@ -87,6 +91,8 @@ void ims_iopf_drop(struct ims_device *dev, uint32_t pasid) {
   struct attachment *a = pasid == ~0u ? NULL : ims_attachment(dev, pasid);
   if (a && a->container)
     ims_vmm_fault_drop(a->container, dev, pasid);
+  if (dev->guest)
+    ims_vmm_fault_drop(dev->guest->container, dev, pasid);
 }
 
 void ims_iopf_discard_partial(struct host_unit *u) {

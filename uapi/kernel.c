@@ -10,6 +10,7 @@ void ims_kernel_config_default(struct ims_kernel_config *c) {
   *c = (struct ims_kernel_config){
       .dialect = IMS_DIALECT_V7,
       .cpu_levels = 4,
+      .msi_doorbell = 0x08090000,
       .s2_levels = 4,
       .pasid_quota = IMS_PASID_QUOTA,
       .dma_entry_limit = 65535,
@@ -49,6 +50,7 @@ static int table_cas(void *ctx, uint64_t addr, uint64_t old, uint64_t desired, u
 int ims_kernel_new(struct ims_kernel **out, const struct ims_kernel_config *config) {
   *out = NULL;
   if (!config->mem || config->dialect >= IMS_DIALECT_COUNT || config->iommu_h > IMS_IOMMU_H_B ||
+      config->cpu_format >= IMS_CPU_FORMATS || (config->msi_doorbell & (IMS_PAGE_SIZE - 1)) ||
       (config->cpu_levels != 4 && config->cpu_levels != 5) || config->s2_levels < 3 || config->s2_levels > 5)
     return IMS_ERR_INVAL;
   struct ims_kernel *k = calloc(1, sizeof *k);
@@ -60,6 +62,8 @@ int ims_kernel_new(struct ims_kernel **out, const struct ims_kernel_config *conf
   k->next_device = 1;
   k->tables = (struct ims_pgt_mem){k, table_load, table_store, table_alloc, table_free, table_cas};
   int err = ims_page_pool_init(&k->pool, k->mem, config->pool_base, config->pool_size);
+  if (!err && config->cpu_format != IMS_CPU_X86_64)
+    err = ims_doorbell_reserve(k);
   if (!err)
     err = ims_pasid_space_init(&k->pasids, IMS_PASID_BITS);
   if (!err)
@@ -135,21 +139,6 @@ void ims_kernel_count(const struct ims_kernel *k, struct ims_kernel_counters *ou
 
 uint64_t ims_kernel_memory_in_use(const struct ims_kernel *k) { return k->pool.in_use; }
 
-// Interrupts are only noted when they come, in the middle of whatever the hardware is doing, and handled when the
-// processor is at leisure.
-void ims_kernel_message(void *kernel, uint64_t addr, uint32_t data) {
-  struct ims_kernel *k = kernel;
-  uint32_t kind = data & 3, index = (uint32_t)(addr >> 12 & 0xff) | (data >> 2 & 0x3f) << 8;
-  // Vectors are given out in vtd_unit.c: 0 fault events, 1 page requests.
-  if ((addr & ~0xff000ull) != 0xfee00000 || index >= k->units || kind > 1)
-    return;
-  if (kind)
-    k->unit[index]->vtd.prq_irq = true;
-  else
-    k->unit[index]->vtd.fault_irq = true;
-  k->irq_pending = true;
-}
-
 enum { IRQ_ROUNDS = 65536 };
 
 bool ims_kernel_interrupts(struct ims_kernel *k) {
@@ -157,6 +146,8 @@ bool ims_kernel_interrupts(struct ims_kernel *k) {
   if (k->in_interrupts || k->units_gone)
     return false;
   k->in_interrupts = true;
+  for (unsigned i = 0; i < k->units; i++)
+    k->irq_pending |= k->unit[i]->polled;
   // Bounded: a device may answer each response with the next request.
   for (unsigned round = 0; k->irq_pending && round < IRQ_ROUNDS; round++) {
     k->irq_pending = false;
@@ -195,6 +186,7 @@ void ims_log(struct ims_kernel *k, enum ims_log_level level, const struct host_u
   va_end(ap);
   ims_note(k, &(struct ims_note){.kind = IMS_NOTE_LOG,
                                  .level = (uint8_t)level,
+                                 .arch = u ? u->ops->note : (uint8_t)IMS_ARCH_VTD,
                                  .unit = u ? (uint16_t)u->index : 0xffff,
                                  .source = ~0u,
                                  .what = "kernel log",
@@ -207,6 +199,7 @@ int ims_store(struct ims_kernel *k, const struct host_unit *u, uint32_t source, 
     uint64_t old = 0;
     ims_mem_load64(k->mem, hpa, &old);
     ims_note(k, &(struct ims_note){.kind = IMS_NOTE_TABLE,
+                                   .arch = u ? u->ops->note : (uint8_t)IMS_ARCH_VTD,
                                    .unit = u ? (uint16_t)u->index : 0xffff,
                                    .source = source,
                                    .what = what,

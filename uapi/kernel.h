@@ -2,7 +2,8 @@
 // The simulated host: a kernel with its IOMMU driver, processes, virtual machines, devices, and the files through which
 // programs speak to it (/dev/vfio/vfio, /dev/vfio/N). It meets hardware as a driver does: stores to simulated memory,
 // MMIO, queue descriptors, completion status polled in memory, interrupts. It is Linux' VFIO type1 driver of 2020 with
-// one of the vSVA series (uapi/vfio.h), in-kernel SVA, and a VT-d driver in the manner of Linux 7.x beneath.
+// one of the vSVA series or the SMMUv3 nested series (uapi/vfio.h), in-kernel SVA, and drivers of VT-d, SMMUv3 and SMMUv2
+// in the manner of Linux 7.x beneath. Units of all three kinds can stand side by side.
 //
 // Results: functions that stand for a system call or a kernel function with Linux' errors return 0 or more, or -errno
 // (Linux numbers). Functions that set the machine up or look at it return 0 or a negative enum ims_error.
@@ -28,17 +29,21 @@ struct ims_sva; // a process bound to a device
 // ---- What an observer is told ---------------------------------------------------------------------------------------
 
 enum ims_note_kind {
-  IMS_NOTE_MMIO_WRITE,   // addr = register offset, bytes, word[0]
-  IMS_NOTE_TABLE,        // a word of a structure that hardware reads was stored: addr = hpa, word[0], old
-  IMS_NOTE_DESCRIPTOR,   // put into the invalidation queue: addr = hpa, word[0..words)
-  IMS_NOTE_COMPLETE,     // the status of a wait descriptor was found in memory: addr = hpa of the status, word[0]
-  IMS_NOTE_INTERRUPT,    // an interrupt is being handled: what = "fault event", "page request event"
-  IMS_NOTE_FAULT,        // a fault record was read: addr = register offset, word[0..2)
-  IMS_NOTE_PAGE_REQUEST, // a page request was read from its queue: addr = hpa, word[0..4)
+  IMS_NOTE_MMIO_WRITE, // addr = register offset, bytes, word[0]
+  IMS_NOTE_TABLE,      // a word of a structure that hardware reads was stored: addr = hpa, word[0], old
+  IMS_NOTE_DESCRIPTOR, // put into the invalidation or command queue: addr = hpa, word[0..words)
+  IMS_NOTE_COMPLETE, // the status of a wait descriptor or CMD_SYNC was found: addr = hpa of the status, word[0]; SMMUv3
+                     // polling CMDQ_CONS: addr = its offset
+  IMS_NOTE_INTERRUPT,    // an interrupt is being handled: what = "fault event", "page request event", "event queue" ...
+  IMS_NOTE_FAULT,        // a fault record was read: addr = register offset, word[0..2); SMMUv3: addr = hpa, word[0..4)
+  IMS_NOTE_PAGE_REQUEST, // a page request was read from its queue: addr = hpa, word[0..4); SMMUv3: word[0..2)
   IMS_NOTE_LOG,          // what the kernel's log would say: text
 };
 
 enum ims_log_level { IMS_LOG_ERROR, IMS_LOG_WARNING, IMS_LOG_INFO };
+
+// Whose structures and registers are spoken of.
+enum ims_arch { IMS_ARCH_VTD, IMS_ARCH_SMMUV3, IMS_ARCH_SMMUV2 };
 
 struct ims_note {
   uint8_t kind;  // enum ims_note_kind
@@ -50,6 +55,7 @@ struct ims_note {
   uint64_t addr, old;
   uint64_t word[8];
   const char *text; // LOG; valid during the call
+  uint8_t arch;     // enum ims_arch, of the unit
 };
 
 // Writes the note as a sentence without a full stop, with the fields of what was written decoded; returns its length as
@@ -66,21 +72,28 @@ struct ims_kernel_hooks {
   bool (*relax)(void *ctx);
 };
 
+// Page tables of processes, as the machine's processors read them. Arm: 48-bit addresses.
+enum ims_cpu_format { IMS_CPU_X86_64, IMS_CPU_ARM_4K, IMS_CPU_ARM_16K, IMS_CPU_ARM_64K, IMS_CPU_FORMATS };
+
 struct ims_kernel_config {
   struct ims_mem *mem;           // not owned
   uint64_t pool_base, pool_size; // host physical memory that the kernel may allocate from; must be there
   uint8_t dialect;               // enum ims_dialect
   uint8_t iommu_h;               // enum ims_iommu_h
-  uint8_t cpu_levels;            // of process page tables: 4, 5
+  uint8_t cpu_format;            // enum ims_cpu_format
+  uint8_t cpu_levels;            // x86-64: levels of process page tables: 4, 5
   uint8_t s2_levels;             // of second-stage tables, at most, where the unit permits: 3, 4, 5
-  bool legacy;                   // drive units in legacy mode even where they offer scalable mode
+  bool legacy;                   // VT-d: drive units in legacy mode even where they offer scalable mode
+  bool smmu_bypass;              // SMMU: streams of devices that nothing is attached to bypass instead of being aborted
+  uint64_t msi_doorbell;         // Arm: hpa of the page that interrupt messages are written to
   uint32_t pasid_quota;          // module parameter pasid_quota
   uint32_t dma_entry_limit;      // module parameter dma_entry_limit
   uint32_t wait_limit;           // looks before the driver gives up waiting, where there is no hooks.relax
   struct ims_kernel_hooks hooks;
 };
 
-// vsva-v7, 4 levels in both stages, quota 1000, 65535 mappings; memory and pool are the caller's to fill in.
+// vsva-v7, x86-64 processors, 4 levels in both stages, quota 1000, 65535 mappings, doorbell 0x08090000; memory and pool
+// are the caller's to fill in.
 void ims_kernel_config_default(struct ims_kernel_config *c);
 
 // NOMEM, INVAL, BUS (the pool's memory is absent).
@@ -110,34 +123,40 @@ void ims_kernel_count(const struct ims_kernel *k, struct ims_kernel_counters *ou
 // Bytes of the pool that are handed out: tables, queues, pages of processes.
 uint64_t ims_kernel_memory_in_use(const struct ims_kernel *k);
 
-// One entry of the kernel's log of DMA faults, as the handler read it from the fault recording register.
+// One entry of the kernel's log of DMA faults, as the handler read it: VT-d from a fault recording register, SMMUv3 from
+// the event queue, SMMUv2 from the registers of a context bank or the global ones.
 struct ims_kernel_fault {
   uint16_t unit, source;
-  uint8_t type; // bits T1 T2: 0 write, 1 page request, 2 read, 3 atomic
+  uint8_t type; // 0 write, 1 page request, 2 read, 3 atomic (VT-d: bits T1 T2)
   uint8_t at;   // 0 untranslated, 1 translation request, 2 translated
   bool has_pasid, exec, priv;
-  uint16_t reason;
+  uint16_t reason; // VT-d: fault reason; SMMUv3: event number; SMMUv2: FSR or sGFSR, the cause bits
   uint32_t pasid;
-  uint64_t addr;    // page
-  uint64_t word[2]; // the record
+  uint64_t addr;    // VT-d: page; SMMU: as it came
+  uint64_t word[4]; // the record; SMMUv2: FSR, FAR, FSYNR0, IPAFAR
+  uint8_t arch;     // enum ims_arch
+  uint8_t words;    // of the record
+  bool s2;          // SMMU: stage 2 faulted
+  uint64_t ipa;     // SMMU: where it did; valid with s2
 };
 uint64_t ims_kernel_faults(const struct ims_kernel *k); // how many since the start; the newest 4096 can be read
 bool ims_kernel_fault_at(const struct ims_kernel *k, uint64_t index, struct ims_kernel_fault *out);
 
 // ---- IOMMUs and devices ---------------------------------------------------------------------------------------------
 
-// Finds the unit's capabilities, allocates root table, invalidation queue and page request queue, programs the registers
-// and turns translation on (VT-d rev 4.1: 10.5, 6.5.2, 7.7.1). *index: what the other functions call it.
-// `unit` is not owned and must outlive the kernel. UNSUP: no queued invalidation, or no page-table width in common with
-// this driver; NOSPACE: the pool is used up; IO: a register did not follow.
+// Finds the unit's capabilities, allocates the tables and queues that it reads, programs the registers and turns
+// translation on (VT-d rev 4.1: 10.5, 6.5.2, 7.7.1; Arm IHI 0070: 3.11, 6.3.9). *index: what the other functions call it.
+// `unit` is not owned and must outlive the kernel. UNSUP: no driver for it, or it lacks what the driver needs (VT-d:
+// queued invalidation; SMMU: AArch64 tables, a granule); NOSPACE: the pool is used up; IO: a register did not follow.
 int ims_kernel_add_unit(struct ims_kernel *k, const char *name, struct ims_iommu *unit, unsigned *index);
 bool ims_kernel_unit_scalable(const struct ims_kernel *k, unsigned index);
-uint64_t ims_kernel_unit_root(const struct ims_kernel *k, unsigned index); // hpa of its root table
+// hpa of its root table (VT-d) or stream table (SMMUv3); 0: it has none.
+uint64_t ims_kernel_unit_root(const struct ims_kernel *k, unsigned index);
 
 #define IMS_NO_GROUP 0xffffffffu
 
 struct ims_device_config {
-  uint16_t source;    // requester id
+  uint16_t source;    // requester id, StreamID
   uint16_t unit;      // index
   uint32_t group;     // IOMMU group: its file is /dev/vfio/GROUP
   uint8_t pasid_bits; // of the PASID capability; 0 = none
@@ -145,26 +164,28 @@ struct ims_device_config {
   uint8_t ats_qdep; // invalidation queue depth, 0 = 32
   uint16_t pfsid;   // physical function, for device-TLB invalidations with DIT
   bool not_pci;     // a platform device; type1 binds refuse it
+  bool stall;       // SMMU: a device whose transactions may be stalled (platform devices; never PCI)
 };
 // EXIST: the unit has a device with this source id; INVAL.
 int ims_kernel_add_device(struct ims_kernel *k, const struct ims_device_config *config, struct ims_device **out);
 struct ims_device *ims_kernel_device(const struct ims_kernel *k, unsigned unit, uint16_t source); // NULL: none
 const struct ims_device_config *ims_device_config_of(const struct ims_device *d);
-// Where the device's PASID directory lies; 0: none yet.
+// Where the device's PASID directory (VT-d) or CD table (SMMUv3) lies; 0: none yet.
 uint64_t ims_device_pasid_dir(const struct ims_device *d);
 
 // ---- Processes ------------------------------------------------------------------------------------------------------
 
 int ims_process_new(struct ims_kernel *k, struct ims_process **out);
 
-// Exit: SVA bindings are cut off as Linux does on exit of an mm (entry cleared, FPD left set, no drain), files are closed, pages
-// given back. The object stays until the last SVA binding is released; do not use it for anything else.
+// Exit: SVA bindings are cut off as Linux does on exit of an mm (VT-d: entry cleared, FPD left set, no drain; SMMUv3: the
+// CD stays valid with EPD0, so that walks fault), files are closed, pages given back. The object stays until the last SVA
+// binding is released; do not use it for anything else.
 void ims_process_exit(struct ims_process *p);
 
 enum { IMS_PROT_READ = 1, IMS_PROT_WRITE = 2, IMS_PROT_EXEC = 4 };
 enum {
   IMS_MMAP_POPULATE = 1, // pages now; else at their first use, or at a device's page request
-  IMS_MMAP_2M = 2,       // pages of 2 MB and 1 GB: va and size must be multiples
+  IMS_MMAP_2M = 2,       // pages of 2 MB and 1 GB (Arm: of the last level but one, 16K 32 MB, 64K 512 MB; and 4K 1 GB)
   IMS_MMAP_1G = 4,
   IMS_MMAP_FIXED = 8, // va is taken as it is; -EEXIST where something is mapped
 };
@@ -222,8 +243,11 @@ int ims_file_fd(const struct ims_file *f);
 // Gives the file another number, as a shim does whose numbers are somebody else's. -EBADF: negative, -EEXIST: in use.
 int ims_file_set_fd(struct ims_file *f, int fd);
 
-// Page requests of devices bound through the container, as struct iommu_fault of 64 bytes. The series left open how a
-// VMM receives them; here it reads them from the container. Returns 64, or 0 when there is none; -EINVAL: not a container.
+// Page requests of devices bound through the container, as struct iommu_fault of 64 bytes. The vSVA series left open how a
+// VMM receives them, and the SMMUv3 series has rings of 512 entries in a region of the device; here the VMM reads them from
+// the container, oldest first. With a guest's stage 1 on an SMMU there are also unrecoverable faults of that stage: type 1,
+// and the 64 bytes are those of struct ims_iommu_fault_unrecoverable; beyond 512 unread ones faults are dropped, as when
+// the ring is full. Returns 64, or 0 when there is none; -EINVAL: not a container.
 long ims_container_read_fault(struct ims_file *f, struct ims_iommu_fault_page_request *out);
 // Answers one: arg points to struct iommu_page_response in the layout in force. 0; -EFAULT; -EINVAL: malformed, or no
 // such request is waiting.
@@ -231,7 +255,8 @@ long ims_container_page_response(struct ims_file *f, uint64_t arg);
 
 // ---- SVA: binding a process to a device (iommu_sva_bind_device) -----------------------------------------------------
 
-// 0 and *out, or -ENODEV (no group, unit without SVA), -EINVAL (no PASID or ATS; PRI off), -ENOSPC, -EOVERFLOW, -EBUSY,
+// 0 and *out, or -ENODEV (no group, unit without SVA, or with other page tables than the processor's), -EINVAL (no PASID;
+// VT-d: no ATS; PRI off; SMMUv3: the device's own requests go through a second stage), -ENOSPC, -EOVERFLOW, -EBUSY,
 // -ENOMEM. Binding the same pair again counts a reference and gives the same object.
 int ims_sva_bind(struct ims_device *d, struct ims_process *p, struct ims_sva **out);
 void ims_sva_unbind(struct ims_sva *s); // drops a reference; the last one tears the entry down

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The inside of the simulated kernel, for the files of this folder. Three floors:
-//   VFIO, vSVA, SVA          vfio_*.c vsva_*.c sva.c        what programs and drivers ask for
-//   the IOMMU core           domain.c device.c iopf.c       domains, attachments, cache tags, page-request groups
-//   the driver of a unit     vtd_*.c behind struct host_ops entries, descriptors, registers
+//   VFIO, vSVA, SVA          vfio_*.c vsva_*.c guest.c sva.c  what programs and drivers ask for
+//   the IOMMU core           domain.c device.c iopf.c         domains, attachments, cache tags, page-request groups
+//   the driver of a unit     vtd_*.c smmuv3_*.c smmuv2_*.c    entries, commands, registers; behind struct host_ops
 #pragma once
 
+#include "iommu/smmuv2/smmuv2.h"
+#include "iommu/smmuv3/smmuv3.h"
 #include "iommu/vtd/vtd.h"
 #include "pasid/alloc.h"
 #include "pgtable/build.h"
 #include "pgtable/pool.h"
+#include "pgtable/vmsa.h"
 #include "uapi/kernel.h"
 #include <errno.h>
 #include <uthash.h>
@@ -22,6 +25,8 @@ struct host_unit;
 struct page_request;
 struct hdomain;
 struct attachment;
+struct container;
+struct cache_inv;
 
 // ---- Reference-counted pages of the pool (frames.c) -----------------------------------------------------------------
 
@@ -55,6 +60,7 @@ struct ims_kernel {
   struct host_unit **unit;
   unsigned units;
   bool units_gone;
+  bool doorbell_reserved; // its page is not the pool's to give
   struct ims_group *groups;
   struct ims_device *devices;     // by key
   struct attachment *attachments; // by (device, PASID)
@@ -91,17 +97,35 @@ struct ims_device {
   bool ats_works, pri_works;    // and the unit takes part
   struct page_request *partial; // of groups whose last request is still to come, in order
   unsigned partials, attachments;
-  uint64_t pasid_dir;
-  uint8_t pdts;
-  uint32_t max_pasids; // 0: no PASIDs
-  uint64_t id;         // counts up: part of the key of attachments
-  uint32_t key;        // unit << 16 | source
+  uint64_t pasid_dir;           // or CD table
+  uint8_t pdts;                 // VT-d
+  struct smmuv3_device *smmuv3; // of its driver
+  uint32_t smmuv2_group;        // likewise: its stream mapping group
+  uint32_t max_pasids;          // 0: no PASIDs
+  struct guest_stage1 *guest;   // the VMM's guest has stage 1 of all its requests; NULL: nobody's
+  uint64_t id;                  // counts up: part of the key of attachments
+  uint32_t key;                 // unit << 16 | source
   UT_hash_handle hh;
 };
 
 // ---- Domains: what a device's requests may be attached to (domain.c) ------------------------------------------------
 
 enum hdomain_type { HDOMAIN_PAGING, HDOMAIN_NESTED, HDOMAIN_SVA };
+
+// What a guest has set up as stage 1 for a device, whole: SMMUv3, its CD table (or that it has none); SMMUv2, the one
+// context of a stream. The device stays attached to the container's second-stage domain beneath.
+enum { GUEST_TRANSLATE = 1, GUEST_BYPASS = 2, GUEST_ABORT = 3 };
+struct guest_stage1 {
+  struct container *container; // whose VMM answers
+  uint8_t config;              // GUEST_*; SMMUv2: TRANSLATE
+  uint64_t base;               // gpa of the CD table, or of the first translation table
+  // SMMUv3
+  uint8_t pasid_bits, s1fmt, s1dss;
+  // SMMUv2
+  uint32_t tcr;
+  uint16_t asid;
+  uint64_t mair;
+};
 
 // A cache that holds translations of a domain: which descriptors its changes cost. On the parent of a nested domain,
 // the NESTING kinds stand for what the nested domain's caches hold of it.
@@ -128,10 +152,13 @@ struct domain_unit {
 struct paging {
   struct ims_pgt_format fmt;
   struct ims_pgt pgt;
-  uint8_t aw; // as context and PASID entries say it
-  bool nest;  // may be the parent of nested domains
-  bool snoop; // leaves force snooping
-  bool dirty; // accessed and dirty bits on
+  uint8_t aw;         // VT-d: as context and PASID entries say it
+  bool nest;          // may be the parent of nested domains
+  bool s1;            // SMMU: a first-stage table of the host's own
+  bool snoop;         // leaves force snooping
+  bool dirty;         // accessed and dirty bits on
+  uint16_t map_flags; // of every leaf: IMS_MAP_*
+  uint8_t map_perm;   // rights beside reading and writing
 };
 
 struct hdomain {
@@ -184,30 +211,50 @@ struct domain_unit *ims_domain_unit(const struct hdomain *d, const struct host_u
 
 // ---- The driver of a unit -------------------------------------------------------------------------------------------
 
-enum { DID_FIRST_LEVEL = 1, DID_FIRST_FREE = 2, DID_WORDS = 1024 };
+// Tags of what is cached, numbered by the driver: VT-d domain ids and VMIDs, and ASIDs. SHARED: the one of all first-level
+// domains of VT-d.
+enum host_id { ID_DOMAIN, ID_ASID, ID_SPACES, ID_SHARED = ID_SPACES };
+enum { DID_FIRST_LEVEL = 1, DID_FIRST_FREE = 2, ID_WORDS = 1024 };
+
+struct id_space {
+  uint32_t limit; // ids below
+  uint64_t used[ID_WORDS], full[ID_WORDS / 64];
+};
 
 struct host_ops {
-  const char *name;
+  const char *arch; // of the unit: struct ims_iommu_ops
+  uint8_t note;     // enum ims_arch
   int (*setup)(struct host_unit *u);
   void (*shutdown)(struct host_unit *u);
+  uint64_t (*root)(const struct host_unit *u);
+  void (*message)(struct host_unit *u, unsigned kind); // an interrupt came: remember it
   int (*device_init)(struct ims_device *dev);
   void (*device_fini)(struct ims_device *dev);
   void (*device_changed)(struct ims_device *dev);                       // ATS or PRI switched; nothing is attached
   int (*compatible)(struct host_unit *u, const struct hdomain *paging); // -EINVAL: cannot use these tables
   int (*paging_format)(const struct host_unit *u, bool nest, struct paging *out);
+  enum host_id (*id_of)(const struct hdomain *d);
+  void (*id_free)(struct host_unit *u, const struct hdomain *d,
+                  uint16_t id); // NULL: nothing. No attachment has it any more
   int (*attach)(struct ims_device *dev, uint32_t pasid, const struct hdomain *d, uint16_t did);
   void (*detach)(struct ims_device *dev, uint32_t pasid, const struct hdomain *d, uint16_t did, bool gone);
   int (*flush)(const struct hdomain *d, struct domain_unit *du, uint64_t first, uint64_t last, bool leaf);
   int (*flush_new)(struct domain_unit *du, uint64_t first, uint64_t last);
-  // What one device has cached of its PASID: IOTLB, device TLB, or both.
+  // VT-d: what one device has cached of its PASID: IOTLB, device TLB, or both. NULL: no guest PASIDs.
   int (*flush_device)(struct ims_device *dev, uint32_t pasid, uint16_t did, bool iotlb, bool devtlb, uint64_t first,
                       uint64_t last, bool leaf);
   void (*nesting_info)(const struct host_unit *u, struct ims_iommu_nesting_info *out);
-  int (*page_response)(struct ims_device *dev, uint32_t pasid, bool has_pasid, uint16_t group, unsigned code);
+  int (*page_response)(struct ims_device *dev, const struct page_request *req, unsigned code);
   bool (*interrupt)(struct host_unit *u);
   bool (*can_nest)(const struct host_unit *u);
-  bool (*can_sva)(const struct host_unit *u);
-  bool (*has_5level)(const struct host_unit *u); // first stage
+  int (*sva_check)(const struct ims_device *dev);
+  bool (*has_5level)(const struct host_unit *u); // VT-d: first stage
+  // SMMU: a guest's stage 1. `s` NULL takes it away. Called with the device attached to a nesting second stage, which is d.
+  uint8_t guest_format; // of struct iommu_gpasid_bind_data: IMS_FORMAT_SMMUV2; 0: not bound by that
+  bool guest_table;     // SMMUv3: bound by a PASID table
+  int (*set_guest)(struct ims_device *dev, const struct hdomain *d, uint16_t id, const struct guest_stage1 *s);
+  int (*invalidate_guest)(struct ims_device *dev, uint16_t id, const struct cache_inv *inv);
+  uint64_t msi_first, msi_last; // reserved in every container's address space
 };
 
 struct vtd_driver {
@@ -224,18 +271,65 @@ struct vtd_driver {
   bool fault_irq, prq_irq; // noted, not yet handled
 };
 
+struct smmuv3_driver {
+  struct ims_smmuv3_config caps; // decoded from the ID registers
+  uint64_t strtab;               // hpa of the stream table, or of its first level
+  uint64_t *leaf;                // two levels: hpa of the leaf, by index of the first level; 0: none yet
+  uint8_t sid_bits;              // of the table
+  bool two_level;
+  uint64_t cmdq, evtq, priq; // hpa
+  uint8_t cmdq_log2, evtq_log2, priq_log2;
+  uint32_t prod, cons; // of the command queue, with the wrap bit; cons: what hardware is known to have done
+  bool msi;            // CMD_SYNC is told in memory
+  uint32_t cr0;
+  uint8_t granule;                 // enum ims_granule, of tables that the driver makes
+  bool evt_irq, pri_irq, gerr_irq; // noted, not yet handled
+};
+
+struct smmuv2_driver {
+  struct ims_smmuv2_config caps; // decoded from the ID registers
+  uint32_t page, banks_at;       // bytes of a register page; offset of the first context bank
+  uint32_t groups;               // stream mapping groups
+  uint32_t s2cr_default;         // of streams that nothing is attached to
+  struct ims_device **stream;    // by group
+  struct smmuv2_bank *bank;      // by context bank
+  uint8_t granule;               // enum ims_granule, of tables that the driver makes
+  bool vmid16;
+  bool irq; // noted, not yet handled
+};
+
 struct host_unit {
   struct ims_kernel *k;
   unsigned index;
   char *name;
   struct ims_iommu *hw;
   const struct host_ops *ops;
-  struct vtd_driver vtd;
-  uint32_t dids;
-  uint64_t did_used[DID_WORDS], did_full[DID_WORDS / 64];
+  bool polled; // it cannot interrupt: the driver looks
+  struct id_space id[ID_SPACES];
+  union { // by ops
+    struct vtd_driver vtd;
+    struct smmuv3_driver smmuv3;
+    struct smmuv2_driver smmuv2;
+  };
 };
 
-extern const struct host_ops ims_vtd_host_ops;
+extern const struct host_ops ims_vtd_host_ops, ims_smmuv3_host_ops, ims_smmuv2_host_ops;
+
+// MMIO and waiting, for all drivers (device.c).
+uint64_t ims_unit_read(struct host_unit *u, uint32_t offset, unsigned bytes);
+void ims_unit_write(struct host_unit *u, const char *name, uint32_t offset, unsigned bytes, uint64_t value);
+bool ims_unit_relax(struct host_unit *u, unsigned looks); // false: waited long enough
+// Where a unit's interrupt messages go, so that ims_kernel_message() finds back. kind: 0 to 3.
+uint64_t ims_unit_vector_addr(const struct host_unit *u);
+uint32_t ims_unit_vector_data(const struct host_unit *u, unsigned kind);
+
+// Tables of the host's own on SMMUs, in 4 levels at most (arm_paging.c). False: no such second stage.
+bool ims_arm_paging_format(enum ims_granule granule, unsigned in_bits, unsigned out_bits, unsigned max_levels, bool s2,
+                           bool nest, bool xnx, bool fwb, struct paging *out);
+int ims_doorbell_reserve(struct ims_kernel *k); // OK; NOSPACE: the page is in use
+// The granule of such tables: that of the processors, else the largest below, else the smallest above (Linux,
+// io-pgtable-arm.c). Processors of other architectures have pages of 4 KB. `has`: by enum ims_granule. False: none.
+bool ims_arm_granule(const struct ims_kernel *k, const bool has[3], uint8_t *granule);
 
 // Page requests, independent of the architecture (iopf.c).
 struct page_request {
@@ -244,6 +338,7 @@ struct page_request {
   uint64_t addr;
   uint32_t pasid;
   bool has_pasid, last, read, write, exec, priv;
+  bool stall; // a stalled transaction: group is its tag
   uint16_t group;
 };
 // Takes a request read from a unit's queue. Groups are handled when their last request is there.
@@ -261,12 +356,15 @@ struct vma {
   uint8_t prot, shift;
 };
 
-// A page that mprotect made inaccessible: x86-64 entries cannot say it and keep the page.
+// A page that mprotect made inaccessible: entries cannot say it and keep the page.
 struct hidden_page {
   uint64_t va, hpa;
   uint8_t shift;
   UT_hash_handle hh;
 };
+
+// MAIR of the host's own tables: attribute 0 Normal write-back, 1 Normal Non-cacheable, 2 Device-nGnRE.
+#define IMS_ARM_MAIR 0x0444ffull
 
 struct ims_process {
   struct ims_kernel *k;
@@ -335,9 +433,18 @@ struct gpasid {
   UT_hash_handle hh;
 };
 
+// For the VMM: a page request, or an unrecoverable fault of the guest's stage 1.
 struct vmm_fault {
   struct vmm_fault *next;
   struct page_request req;
+  uint8_t reason; // 0: a page request; else of struct iommu_fault_unrecoverable
+  bool has_addr, has_fetch;
+  uint64_t fetch;
+};
+
+// A guest's doorbell, mapped to the physical one.
+struct msi_binding {
+  uint64_t giova, gpa, size;
 };
 
 struct container {
@@ -355,6 +462,9 @@ struct container {
   struct gpasid *gpasids;
   // Page requests for the VMM: not yet read, and read but not answered.
   struct vmm_fault *unread, **unread_end, *pending;
+  size_t faults; // unrecoverable ones among the unread
+  struct msi_binding *msi;
+  size_t msis;
 };
 
 // Uses of a PASID of VFIO: the attachments under it. Kept as the PASID's private pointer.
@@ -374,12 +484,18 @@ long ims_vfio_map(struct ims_file *f, uint64_t arg);
 long ims_vfio_unmap(struct ims_file *f, uint64_t arg);
 int ims_vfio_replay(struct container *c, struct hdomain *d); // maps all of the container into a new domain
 void ims_vfio_unmap_all(struct container *c);
+void ims_vfio_unmap_pages(struct hdomain *d, uint64_t iova,
+                          uint64_t size); // of the second stage alone, and invalidated
 void ims_vfio_unmap_domain(struct container *c, struct hdomain *d);
 long ims_vfio_info(struct ims_file *f, uint64_t arg);
 long ims_vsva_pasid_request(struct ims_file *f, uint64_t arg);
 long ims_vsva_v1_bind(struct ims_file *f, uint64_t arg);
 long ims_vsva_v1_invalidate(struct ims_file *f, uint64_t arg);
 long ims_vsva_nesting_op(struct ims_file *f, uint64_t arg);
+long ims_smmu_set_pasid_table(struct ims_file *f, uint64_t arg);
+long ims_smmu_cache_invalidate(struct ims_file *f, uint64_t arg);
+long ims_smmu_set_msi_binding(struct ims_file *f, uint64_t arg);
+uint64_t ims_container_page(const struct container *c); // bytes: what mappings are multiples of
 bool ims_iova_valid(const struct container *c, uint64_t first, uint64_t last);
 unsigned ims_iova_ranges(const struct container *c, struct ims_vfio_iova_range out[2]);
 
@@ -390,8 +506,9 @@ void ims_pasid_set_put(struct container *c);
 // linux/iommu.h, both layouts, decoded once (iommu_h.c).
 struct gpasid_bind {
   uint32_t argsz, version, format, addr_width;
-  uint64_t flags, gpgd, hpasid, gpasid, vtd_flags;
-  bool padded; // padding is not zero
+  uint64_t flags, gpgd, hpasid, gpasid;
+  uint8_t vendor[16]; // of the format
+  bool padded;        // padding is not zero
 };
 struct cache_inv {
   uint32_t argsz, version, info_flags, archid;
@@ -402,22 +519,37 @@ struct cache_inv {
 struct page_resp {
   uint32_t argsz, version, flags, pasid, grpid, code;
 };
+struct pasid_table {
+  uint32_t argsz, version, format, smmu_version;
+  uint64_t base_ptr;
+  uint8_t pasid_bits, config, s1fmt, s1dss;
+  bool padded;
+};
 enum ims_iommu_h ims_kernel_iommu_h(const struct ims_kernel *k);
 // Copy from user memory and make the core's checks, in its order. 0 or -errno.
 int ims_get_bind(struct ims_file *f, uint64_t arg, struct gpasid_bind *out);
 int ims_get_inv(struct ims_file *f, uint64_t arg, struct cache_inv *out);
 int ims_get_resp(struct ims_file *f, uint64_t arg, struct page_resp *out);
+int ims_get_pasid_table(struct ims_file *f, uint64_t arg, struct pasid_table *out);
 
 // The operations on one device, with the VT-d driver's checks (vsva_ops.c). 0 or -errno.
 int ims_gpasid_bind_device(struct container *c, struct ims_device *dev, const struct gpasid_bind *b);
-int ims_gpasid_unbind_device(struct container *c, struct ims_device *dev, uint64_t hpasid);
+int ims_gpasid_unbind_device(struct container *c, struct ims_device *dev, const struct gpasid_bind *b);
 int ims_gpasid_invalidate_device(struct container *c, struct ims_device *dev, const struct cache_inv *inv);
 void ims_gpasid_unbind_all(struct container *c, struct ims_group *g);
 void ims_gpasid_release(struct attachment *a); // the attachment goes, and the domain with the last one
 struct hdomain *ims_container_domain(const struct container *c, const struct ims_device *dev);
 
+// A guest's stage 1 on SMMUs (guest.c). NULL takes it away. 0 or -errno.
+int ims_guest_set(struct ims_device *dev, const struct guest_stage1 *s);
+int ims_guest_bind_smmuv2(struct container *c, struct ims_device *dev, const struct gpasid_bind *b);
+int ims_guest_invalidate(struct container *c, struct ims_device *dev, const struct cache_inv *inv);
+bool ims_guest_format(const struct container *c, uint32_t format); // some device of the container is bound by it
+void ims_msi_unbind_all(struct container *c);
+
 // Page requests for the VMM (vsva_fault.c).
 void ims_vmm_fault_queue(struct container *c, const struct page_request *req);
+void ims_vmm_fault_unrecoverable(struct container *c, const struct vmm_fault *fault);
 void ims_vmm_fault_drop(struct container *c, struct ims_device *dev, uint32_t pasid);
 
 struct ims_sva {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of ioctls and structures, made of the rows of uapi/vfio.h. Facts: VFIO vSVA series v1 to v7 (2020),
-// linux/iommu.h of 5.8/5.9 (A) and 5.10 (B).
+// The table of ioctls and structures, made of the rows of uapi/vfio.h. Facts: VFIO vSVA series v1 to v7 (2020), SMMUv3
+// nested series v10 to v13 (2020, 2021), linux/iommu.h of 5.8/5.9 (A) and 5.10 (B).
 #include "uapi/layout.h"
 #include <string.h>
 
@@ -35,6 +35,10 @@ IMS_UAPI_VALUE_LISTS(IMS_X)
 #define FORM_FLAGS_perm        IMS_FORM_FLAGS, values_FLAGS_perm
 #define FORM_FLAGS_resp        IMS_FORM_FLAGS, values_FLAGS_resp
 #define FORM_ENUM_response     IMS_FORM_ENUM, values_ENUM_response
+#define FORM_FLAGS_pasid_table IMS_FORM_FLAGS, values_FLAGS_pasid_table
+#define FORM_ENUM_table_format IMS_FORM_ENUM, values_ENUM_table_format
+#define FORM_ENUM_table_config IMS_FORM_ENUM, values_ENUM_table_config
+#define FORM_FLAGS_msi         IMS_FORM_FLAGS, values_FLAGS_msi
 
 #define F(bits, name, offset, form) {#name, offset, (bits) / 8, FORM_##form},
 #define P(name, offset, length)     {#name, offset, length, IMS_FORM_PAD, NULL},
@@ -62,25 +66,42 @@ static const struct ims_uapi_struct structs[] = {
 };
 
 // The rows of the ioctls. Bits of dialects.
-enum { D1 = 1 << IMS_DIALECT_V1, D2 = 1 << IMS_DIALECT_V2, D3_7 = 0x7c, DALL = 0x7f };
+enum {
+  D1 = 1 << IMS_DIALECT_V1,
+  D2 = 1 << IMS_DIALECT_V2,
+  D3_7 = 0x7c,
+  S10 = 1 << IMS_DIALECT_SMMUV3_V10,
+  S13 = 1 << IMS_DIALECT_SMMUV3_V13,
+  DALL = (1 << IMS_DIALECT_COUNT) - 1
+};
 #define ANY 0, 0, 0, 0xff // no choice between shapes
 
 #define PART(prefix, offset, s)                                                                                        \
   { prefix, offset, &structs[S_##s] }
 #define SIMPLE(name, file, dialects, arg)                                                                              \
   {                                                                                                                    \
-#    name, "", IMS_##name, IMS_FILE_##file, dialects, 0, IMS_ARG_##arg, ANY, 0, {                                      \
+#    name, "", IMS_##name, IMS_FILE_##file, 0, IMS_ARG_##arg, dialects, ANY, 0, {                                      \
       { NULL, 0, NULL }                                                                                                \
     }                                                                                                                  \
   }
 #define ONE(name, word, file, dialects, s, size)                                                                       \
   {                                                                                                                    \
-    name, "", word, IMS_FILE_##file, dialects, 0, IMS_ARG_STRUCT, ANY, size, { PART("", 0, s) }                        \
+    name, "", word, IMS_FILE_##file, 0, IMS_ARG_STRUCT, dialects, ANY, size, { PART("", 0, s) }                        \
   }
 #define BIND(variant, word, name, head, dialects, h, mask, value, layout)                                              \
   {                                                                                                                    \
-    name, variant, word, IMS_FILE_CONTAINER, dialects, h, IMS_ARG_STRUCT, mask, value, 0, 0xff, 8 + 72, {              \
+    name, variant, word, IMS_FILE_CONTAINER, h, IMS_ARG_STRUCT, dialects, mask, value, 0, 0xff, 8 + 72, {              \
       PART("", 0, head), PART("data.", 8, iommu_gpasid_bind_data_##layout)                                             \
+    }                                                                                                                  \
+  }
+// The same with format 2, which its first byte says.
+#define FORMAT_AT_a 8 + 4
+#define FORMAT_AT_b 8 + 8
+#define BIND2(variant, word, name, head, dialects, h, mask, value, layout)                                             \
+  {                                                                                                                    \
+    name, variant, word, IMS_FILE_CONTAINER, h, IMS_ARG_STRUCT, dialects, mask, value, FORMAT_AT_##layout,             \
+        IMS_FORMAT_SMMUV2, 8 + 72, {                                                                                   \
+      PART("", 0, head), PART("data.", 8, iommu_gpasid_bind_smmuv2_##layout)                                           \
     }                                                                                                                  \
   }
 // Layout A has no argsz: the whole structure is read, whatever its granularity. B is read as far as argsz goes.
@@ -88,14 +109,14 @@ enum { D1 = 1 << IMS_DIALECT_V1, D2 = 1 << IMS_DIALECT_V2, D3_7 = 0x7c, DALL = 0
 #define INV_BYTES_b(at, info) 8 + (at) + (info)
 #define INV0(variant, word, name, head, dialects, h, mask, value, layout, at, gran_at)                                 \
   {                                                                                                                    \
-    name, variant, word, IMS_FILE_CONTAINER, dialects, h, IMS_ARG_STRUCT, mask, value, 8 + (gran_at), 0,               \
+    name, variant, word, IMS_FILE_CONTAINER, h, IMS_ARG_STRUCT, dialects, mask, value, 8 + (gran_at), 0,               \
         INV_BYTES_##layout(at, 0), {                                                                                   \
       PART("", 0, head), PART("data.", 8, iommu_cache_invalidate_info_##layout)                                        \
     }                                                                                                                  \
   }
 #define INVP(variant, word, name, head, dialects, h, mask, value, layout, at, gran_at)                                 \
   {                                                                                                                    \
-    name, variant, word, IMS_FILE_CONTAINER, dialects, h, IMS_ARG_STRUCT, mask, value, 8 + (gran_at), 1,               \
+    name, variant, word, IMS_FILE_CONTAINER, h, IMS_ARG_STRUCT, dialects, mask, value, 8 + (gran_at), 1,               \
         INV_BYTES_##layout(at, 16), {                                                                                  \
       PART("", 0, head), PART("data.", 8, iommu_cache_invalidate_info_##layout),                                       \
           PART("pasid_info.", 8 + (at), iommu_inv_pasid_info)                                                          \
@@ -103,7 +124,7 @@ enum { D1 = 1 << IMS_DIALECT_V1, D2 = 1 << IMS_DIALECT_V2, D3_7 = 0x7c, DALL = 0
   }
 #define INVA(variant, word, name, head, dialects, h, mask, value, layout, at, gran_at)                                 \
   {                                                                                                                    \
-    name, variant, word, IMS_FILE_CONTAINER, dialects, h, IMS_ARG_STRUCT, mask, value, 8 + (gran_at), 2,               \
+    name, variant, word, IMS_FILE_CONTAINER, h, IMS_ARG_STRUCT, dialects, mask, value, 8 + (gran_at), 2,               \
         INV_BYTES_##layout(at, 40), {                                                                                  \
       PART("", 0, head), PART("data.", 8, iommu_cache_invalidate_info_##layout),                                       \
           PART("addr_info.", 8 + (at), iommu_inv_addr_info)                                                            \
@@ -116,11 +137,48 @@ enum { D1 = 1 << IMS_DIALECT_V1, D2 = 1 << IMS_DIALECT_V2, D3_7 = 0x7c, DALL = 0
 #define NESTING(word, dialects, h, layout, at, gran_at)                                                                \
   BIND("BIND_PGTBL", word, "VFIO_IOMMU_NESTING_OP", vfio_nesting_op, dialects, h, 0xffff, 0, layout),                  \
       BIND("UNBIND_PGTBL", word, "VFIO_IOMMU_NESTING_OP", vfio_nesting_op, dialects, h, 0xffff, 1, layout),            \
-      INV("CACHE_INVLD.", word, "VFIO_IOMMU_NESTING_OP", vfio_nesting_op, dialects, h, 0xffff, 2, layout, at, gran_at)
+      INV("CACHE_INVLD.", word, "VFIO_IOMMU_NESTING_OP", vfio_nesting_op, dialects, h, 0xffff, 2, layout, at,          \
+          gran_at),                                                                                                    \
+      BIND2("BIND_PGTBL.SMMUV2", word, "VFIO_IOMMU_NESTING_OP", vfio_nesting_op, dialects, h, 0xffff, 0, layout),      \
+      BIND2("UNBIND_PGTBL.SMMUV2", word, "VFIO_IOMMU_NESTING_OP", vfio_nesting_op, dialects, h, 0xffff, 1, layout)
 #define V1(h, layout, at, gran_at)                                                                                     \
   BIND("BIND_GUEST_PGTBL", 0x3b7b, "VFIO_IOMMU_BIND", vfio_bind, D1, h, 3, 1, layout),                                 \
       BIND("UNBIND_GUEST_PGTBL", 0x3b7b, "VFIO_IOMMU_BIND", vfio_bind, D1, h, 3, 2, layout),                           \
-      INV("", 0x3b7c, "VFIO_IOMMU_CACHE_INVALIDATE", vfio_cache_invalidate, D1, h, 0, 0, layout, at, gran_at)
+      INV("", 0x3b7c, "VFIO_IOMMU_CACHE_INVALIDATE", vfio_cache_invalidate, D1, h, 0, 0, layout, at, gran_at),         \
+      BIND2("BIND_GUEST_PGTBL.SMMUV2", 0x3b7b, "VFIO_IOMMU_BIND", vfio_bind, D1, h, 3, 1, layout),                     \
+      BIND2("UNBIND_GUEST_PGTBL.SMMUV2", 0x3b7b, "VFIO_IOMMU_BIND", vfio_bind, D1, h, 3, 2, layout)
+// The SMMUv3 series. UNSET does not look at the configuration.
+#define TABLE(word, dialects, h, layout)                                                                               \
+  {                                                                                                                    \
+    "VFIO_IOMMU_SET_PASID_TABLE", "SET", word, IMS_FILE_CONTAINER, h, IMS_ARG_STRUCT, dialects, 3, 1, 0, 0xff, 8 + 32, \
+    {                                                                                                                  \
+      PART("", 0, vfio_set_pasid_table), PART("config.", 8, iommu_pasid_table_config_##layout)                         \
+    }                                                                                                                  \
+  }
+#define SMMUV3(table, invalidate, msi, dialects, h, layout, at, gran_at)                                               \
+  TABLE(table, dialects, h, layout), {"VFIO_IOMMU_SET_PASID_TABLE",                                                    \
+                                      "UNSET",                                                                         \
+                                      table,                                                                           \
+                                      IMS_FILE_CONTAINER,                                                              \
+                                      h,                                                                               \
+                                      IMS_ARG_STRUCT,                                                                  \
+                                      dialects,                                                                        \
+                                      3,                                                                               \
+                                      2,                                                                               \
+                                      0,                                                                               \
+                                      0xff,                                                                            \
+                                      8,                                                                               \
+                                      {PART("", 0, vfio_set_pasid_table)}},                                            \
+      INV("", invalidate, "VFIO_IOMMU_CACHE_INVALIDATE", vfio_cache_invalidate, dialects, h, 0, 0, layout, at,         \
+          gran_at),                                                                                                    \
+      MSI("BIND", msi, dialects, h, 1), MSI("UNBIND", msi, dialects, h, 2)
+#define MSI(variant, word, dialects, h, value)                                                                         \
+  {                                                                                                                    \
+    "VFIO_IOMMU_SET_MSI_BINDING", variant, word, IMS_FILE_CONTAINER, h, IMS_ARG_STRUCT, dialects, 3, value, 0, 0xff,   \
+        32, {                                                                                                          \
+      PART("", 0, vfio_set_msi_binding)                                                                                \
+    }                                                                                                                  \
+  }
 
 static const struct ims_uapi_ioctl rows[] = {
     SIMPLE(VFIO_GET_API_VERSION, CONTAINER, DALL, NONE),
@@ -141,6 +199,10 @@ static const struct ims_uapi_ioctl rows[] = {
     NESTING(0x3b7b, D2, IMS_IOMMU_H_B, b, 16, 9),
     NESTING(0x3b77, D3_7, IMS_IOMMU_H_A, a, 8, 5),
     NESTING(0x3b77, D3_7, IMS_IOMMU_H_B, b, 16, 9),
+    SMMUV3(0x3b7a, 0x3b7b, 0x3b7c, S10, IMS_IOMMU_H_A, a, 8, 5),
+    SMMUV3(0x3b7a, 0x3b7b, 0x3b7c, S10, IMS_IOMMU_H_B, b, 16, 9),
+    SMMUV3(0x3b76, 0x3b77, 0x3b78, S13, IMS_IOMMU_H_A, a, 8, 5),
+    SMMUV3(0x3b76, 0x3b77, 0x3b78, S13, IMS_IOMMU_H_B, b, 16, 9),
 };
 
 enum { ROWS = sizeof rows / sizeof *rows };
@@ -150,7 +212,7 @@ const struct ims_uapi_ioctl *ims_uapi_row(unsigned i) { return i < ROWS ? &rows[
 enum ims_iommu_h ims_iommu_h_of(enum ims_dialect dialect, enum ims_iommu_h iommu_h) {
   if (iommu_h != IMS_IOMMU_H_AUTO)
     return iommu_h;
-  return dialect <= IMS_DIALECT_V2 ? IMS_IOMMU_H_A : IMS_IOMMU_H_B;
+  return dialect <= IMS_DIALECT_V2 || dialect == IMS_DIALECT_SMMUV3_V10 ? IMS_IOMMU_H_A : IMS_IOMMU_H_B;
 }
 
 static bool applies(const struct ims_uapi_ioctl *r, enum ims_dialect dialect, enum ims_iommu_h iommu_h) {
@@ -172,17 +234,21 @@ static bool shape_is(const struct ims_uapi_ioctl *r, const void *arg, size_t len
 
 const struct ims_uapi_ioctl *ims_uapi_by_word(enum ims_dialect dialect, enum ims_iommu_h iommu_h,
                                               enum ims_uapi_file file, uint32_t word, const void *arg, size_t len) {
-  const struct ims_uapi_ioctl *first = NULL;
+  const struct ims_uapi_ioctl *first = NULL, *match = NULL;
   for (unsigned i = 0; i < ROWS; i++) {
     const struct ims_uapi_ioctl *r = &rows[i];
     if (r->word != word || r->file != file || !applies(r, dialect, iommu_h))
       continue;
     if (!first)
       first = r;
-    if (arg ? shape_is(r, arg, len) : !r->flags_mask && r->granularity == 0xff)
+    if (arg ? !shape_is(r, arg, len) : r->flags_mask || r->granularity != 0xff)
+      continue;
+    if (r->granularity != 0xff)
       return r;
+    if (!match)
+      match = r;
   }
-  return first;
+  return match ? match : first;
 }
 
 const struct ims_uapi_ioctl *ims_uapi_by_name(enum ims_dialect dialect, enum ims_iommu_h iommu_h, const char *name,

@@ -47,20 +47,20 @@ struct ims_uapi_part {
 enum { IMS_UAPI_PARTS = 4 };
 
 // One row an ioctl and shape. An ioctl whose argument has several shapes (BIND or UNBIND, operations of NESTING_OP,
-// granularities of an invalidation) has a row for each: the row matches when
+// granularities of an invalidation, formats of a bind) has a row for each: the row matches when
 // (flags & flags_mask) == flags_value for the 32-bit word at offset 4 of the argument, and likewise
-// (granularity byte) == granularity where that is not 0xff.
+// (granularity byte) == granularity where that is not 0xff; a row that says the byte goes before one that does not.
 struct ims_uapi_ioctl {
   const char *name;    // "VFIO_IOMMU_NESTING_OP"
   const char *variant; // "BIND_PGTBL", "CACHE_INVLD.ADDR"; "" when there is one shape
   uint32_t word;
-  uint8_t file;     // enum ims_uapi_file
-  uint8_t dialects; // bit per enum ims_dialect
-  uint8_t iommu_h;  // 0 whichever, else enum ims_iommu_h
-  uint8_t arg;      // enum ims_uapi_arg
+  uint8_t file;      // enum ims_uapi_file
+  uint8_t iommu_h;   // 0 whichever, else enum ims_iommu_h
+  uint8_t arg;       // enum ims_uapi_arg
+  uint16_t dialects; // bit per enum ims_dialect
   uint32_t flags_mask, flags_value;
   uint16_t granularity_offset;
-  uint8_t granularity; // 0xff: not looked at
+  uint8_t granularity; // or format; 0xff: not looked at
   uint16_t size;       // bytes of the whole argument: the usual argsz
   struct ims_uapi_part part[IMS_UAPI_PARTS];
 };

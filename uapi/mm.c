@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// The address space of a process: areas of anonymous memory, an x86-64 page table in simulated memory, page faults.
+// The address space of a process: areas of anonymous memory, a page table in simulated memory in the format of the
+// machine's processors (x86-64 or VMSAv8-64), page faults.
 #include "uapi/kernel_internal.h"
 #include <stdlib.h>
 
 #define MMAP_BASE 0x7f0000000000ull
 #define MMAP_MIN  0x10000ull // below: never given out, not even to FIXED
 
-static uint64_t task_size(const struct ims_process *p) { return (1ull << (p->pgt.in_bits - 1)) - IMS_PAGE_SIZE; }
+static uint64_t page_size(const struct ims_process *p) { return 1ull << p->fmt.page_shift; }
+
+static bool is_arm(const struct ims_process *p) { return p->fmt.kind == IMS_PGT_VMSA_S1; }
+
+// The lower half of x86-64's addresses; all that TTBR0 covers.
+static uint64_t task_size(const struct ims_process *p) {
+  return (1ull << (p->pgt.in_bits - (is_arm(p) ? 0 : 1))) - page_size(p);
+}
 
 // Index of the first area that ends behind va.
 static size_t vma_at(const struct ims_process *p, uint64_t va) {
@@ -66,7 +74,19 @@ static unsigned perm_of(unsigned prot) {
          (prot & IMS_PROT_EXEC ? (unsigned)IMS_PERM_X : 0u);
 }
 
+// Processors set the accessed flag, and here the software does so for them; a page is dirty once it was written to.
+static unsigned flags_of(const struct ims_process *p, unsigned prot) {
+  return IMS_MAP_A | (prot & IMS_PROT_WRITE ? (unsigned)IMS_MAP_D : 0u) |
+         (is_arm(p) ? (unsigned)(IMS_MAP_NG | IMS_MAP_DBM) : 0u);
+}
+
 static struct ims_pgt_mem tables(struct ims_process *p) { return ims_page_pool_pgt_mem(&p->k->pool); }
+
+// Notes that a page is written to. True: it was clean.
+static bool make_dirty(struct ims_process *p, const struct ims_pgt_leaf *leaf) {
+  uint64_t dirty = ims_pgt_dirtied(&p->pgt, leaf->entry), seen;
+  return dirty != leaf->entry && !ims_mem_cas64(p->k->mem, leaf->entry_addr, leaf->entry, dirty, &seen);
+}
 
 int ims_mm_fault(struct ims_process *p, uint64_t va, unsigned prot) {
   struct ims_pgt_mem mem = tables(p);
@@ -74,14 +94,18 @@ int ims_mm_fault(struct ims_process *p, uint64_t va, unsigned prot) {
   const struct vma *v = p->exited ? NULL : vma_find(p, va);
   if (!v || !v->prot || (prot & ~(unsigned)v->prot))
     return -EFAULT;
-  if (!ims_pgt_lookup(&p->pgt, &mem, va, &leaf))
-    return 0; // somebody else was faster; areas and entries have the same rights
+  if (!ims_pgt_lookup(&p->pgt, &mem, va, &leaf)) {
+    // Somebody else was faster; areas and entries have the same rights. But a clean page of VMSA may not be written to by
+    // a device that cannot note it (CD.HD=0), nor by one that remembers it as read-only.
+    if ((prot & IMS_PROT_WRITE) && make_dirty(p, &leaf) && is_arm(p))
+      ims_mm_invalidate(p, va & ~(page_size(p) - 1), va | (page_size(p) - 1));
+    return 0;
+  }
   uint64_t hpa, base = va >> v->shift << v->shift;
   int err = ims_frames_alloc(p->k, v->shift, &hpa);
   if (err)
     return ims_errno(err);
-  err = ims_pgt_map(&p->pgt, &mem, base, hpa, 1ull << v->shift, perm_of(v->prot),
-                    IMS_MAP_A | (prot & IMS_PROT_WRITE ? (unsigned)IMS_MAP_D : 0u), 0);
+  err = ims_pgt_map(&p->pgt, &mem, base, hpa, 1ull << v->shift, perm_of(v->prot), flags_of(p, prot), 0);
   if (err) {
     ims_frames_put(p->k, hpa, 1ull << v->shift);
     return ims_errno(err);
@@ -99,10 +123,8 @@ int ims_mm_page(struct ims_process *p, uint64_t va, unsigned prot, uint64_t *hpa
     if (!ims_pgt_lookup(&p->pgt, &mem, va, &leaf)) {
       if (need & ~(unsigned)leaf.perm)
         return -EFAULT;
-      if ((prot & IMS_PROT_WRITE) && !(leaf.entry & IMS_FS_D)) {
-        uint64_t seen;
-        ims_mem_cas64(p->k->mem, leaf.entry_addr, leaf.entry, leaf.entry | IMS_FS_D, &seen);
-      }
+      if (prot & IMS_PROT_WRITE)
+        make_dirty(p, &leaf);
       *hpa = leaf.out;
       *left = (1ull << leaf.shift) - (va & ((1ull << leaf.shift) - 1));
       return 0;
@@ -170,7 +192,7 @@ static int zap(struct ims_process *p, uint64_t va, uint64_t size, bool hide) {
     }
   }
   for (size_t i = 0; i < freed.count; i++)
-    mem.free(mem.ctx, freed.leaf[i].hpa, IMS_PAGE_SHIFT);
+    mem.free(mem.ctx, freed.leaf[i].hpa, freed.leaf[i].shift);
   free(pages.leaf);
   free(freed.leaf);
   return err ? ims_errno(err) : 0;
@@ -184,16 +206,18 @@ static void unhide(struct ims_process *p, uint64_t va, uint64_t size, unsigned p
     if (h->va < va || h->va - va >= size)
       continue;
     HASH_DEL(p->hidden, h);
-    if (!prot || ims_pgt_map(&p->pgt, &mem, h->va, h->hpa, 1ull << h->shift, perm_of(prot), IMS_MAP_A, 0))
+    if (!prot || ims_pgt_map(&p->pgt, &mem, h->va, h->hpa, 1ull << h->shift, perm_of(prot), flags_of(p, 0), 0))
       ims_frames_put(p->k, h->hpa, 1ull << h->shift);
     free(h);
   }
 }
 
 int ims_mmap(struct ims_process *p, uint64_t va, uint64_t size, unsigned prot, unsigned flags, uint64_t *out) {
-  uint8_t shift = flags & IMS_MMAP_1G ? 30 : flags & IMS_MMAP_2M ? 21 : IMS_PAGE_SHIFT;
+  unsigned level = flags & IMS_MMAP_1G ? 3 : flags & IMS_MMAP_2M ? 2 : 1;
+  uint8_t shift = (uint8_t)ims_pgt_shift(&p->fmt, level);
   uint64_t mask = (1ull << shift) - 1;
-  if (!size || ((va | size) & mask) || (prot & ~7u) || (flags & ~15u) || p->exited)
+  if (!(p->fmt.leaf_levels >> level & 1) || !size || ((va | size) & mask) || (prot & ~7u) || (flags & ~15u) ||
+      p->exited)
     return -EINVAL;
   if (size > task_size(p))
     return -ENOMEM;
@@ -227,9 +251,10 @@ int ims_mmap(struct ims_process *p, uint64_t va, uint64_t size, unsigned prot, u
 }
 
 int ims_munmap(struct ims_process *p, uint64_t va, uint64_t size) {
-  size = (size + IMS_PAGE_SIZE - 1) & ~(IMS_PAGE_SIZE - 1);
-  if (!size || (va & (IMS_PAGE_SIZE - 1)) || va > task_size(p) || size > task_size(p) - va || p->exited ||
-      cuts_page(p, va) || cuts_page(p, va + size))
+  const uint64_t page = page_size(p);
+  size = (size + page - 1) & ~(page - 1);
+  if (!size || (va & (page - 1)) || va > task_size(p) || size > task_size(p) - va || p->exited || cuts_page(p, va) ||
+      cuts_page(p, va + size))
     return -EINVAL;
   if (vma_room(p, 2))
     return -ENOMEM;
@@ -249,8 +274,9 @@ int ims_munmap(struct ims_process *p, uint64_t va, uint64_t size) {
 
 int ims_mprotect(struct ims_process *p, uint64_t va, uint64_t size, unsigned prot) {
   struct ims_pgt_mem mem = tables(p);
-  size = (size + IMS_PAGE_SIZE - 1) & ~(IMS_PAGE_SIZE - 1);
-  if ((va & (IMS_PAGE_SIZE - 1)) || (prot & ~7u) || p->exited || cuts_page(p, va) || cuts_page(p, va + size))
+  const uint64_t page = page_size(p);
+  size = (size + page - 1) & ~(page - 1);
+  if ((va & (page - 1)) || (prot & ~7u) || p->exited || cuts_page(p, va) || cuts_page(p, va + size))
     return -EINVAL;
   if (!size)
     return 0;

@@ -3,6 +3,27 @@
 #include "uapi/kernel_internal.h"
 #include <stdlib.h>
 
+// Facts: Linux on arm64 has 48-bit addresses for processes, attribute 0 is Normal write-back memory.
+static void page_table_format(struct ims_process *p) {
+  const struct ims_kernel_config *c = &p->k->cfg;
+  if (c->cpu_format == IMS_CPU_X86_64) {
+    ims_x86_fs_format(&p->fmt, IMS_MEM_ADDR_BITS, true, false);
+    p->pgt = (struct ims_pgt){
+        .a_bits = IMS_FS_A, .d_bit = IMS_FS_D, .levels = c->cpu_levels, .in_bits = c->cpu_levels == 5 ? 57 : 48};
+  } else {
+    enum ims_granule granule = (enum ims_granule)(c->cpu_format - IMS_CPU_ARM_4K);
+    ims_vmsa_format(&p->fmt, IMS_PGT_VMSA_S1, granule, false, false, false);
+    p->pgt = (struct ims_pgt){.mair = IMS_ARM_MAIR,
+                              .a_bits = IMS_VMSA_AF,
+                              .d_bit = IMS_VMSA_AP2,
+                              .levels = (uint8_t)ims_vmsa_s1_levels(granule, 48),
+                              .in_bits = 48,
+                              .out_bits = 48,
+                              .sh = 3};
+  }
+  p->pgt.fmt = &p->fmt;
+}
+
 int ims_process_new(struct ims_kernel *k, struct ims_process **out) {
   struct ims_process *p = calloc(1, sizeof *p);
   *out = NULL;
@@ -11,12 +32,7 @@ int ims_process_new(struct ims_kernel *k, struct ims_process **out) {
   p->k = k;
   p->id = k->next_process++;
   p->mmap_next = 0x7f0000000000ull;
-  ims_x86_fs_format(&p->fmt, IMS_MEM_ADDR_BITS, true, false);
-  p->pgt = (struct ims_pgt){.fmt = &p->fmt,
-                            .a_bits = IMS_FS_A,
-                            .d_bit = IMS_FS_D,
-                            .levels = k->cfg.cpu_levels,
-                            .in_bits = k->cfg.cpu_levels == 5 ? 57 : 48};
+  page_table_format(p);
   struct ims_pgt_mem mem = ims_page_pool_pgt_mem(&k->pool);
   int err = ims_pgt_create(&p->pgt, &mem);
   if (err) {

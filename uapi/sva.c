@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shared virtual addressing: a process's own page table as the first stage of a device's PASID. Linux' iommu-sva.c and
-// intel/svm.c (7.x).
+// Shared virtual addressing: a process's own page table as the first stage of a device's PASID. Linux' iommu-sva.c,
+// intel/svm.c and arm-smmu-v3-sva.c (7.x).
 #include "uapi/kernel_internal.h"
 #include <stdlib.h>
 
@@ -13,13 +13,6 @@ static int pasid_of(struct ims_process *p, const struct ims_device *dev) {
     return p->sva_pasid >= limit ? -EOVERFLOW : 0;
   int err = ims_pasid_alloc(&p->k->pasids, 0, 1, limit - 1, NULL, &p->sva_pasid);
   return err == IMS_ERR_OK ? 0 : err == IMS_ERR_NOMEM ? -ENOMEM : -ENOSPC;
-}
-
-// Step 5.
-static int check(const struct ims_device *dev) {
-  if (!dev->max_pasids || !dev->ats_works || (dev->cfg.pri && !dev->pri_works))
-    return -EINVAL;
-  return dev->unit->ops->can_sva(dev->unit) ? 0 : -ENODEV;
 }
 
 static int attach(struct ims_device *dev, struct ims_process *p, struct attachment **out) {
@@ -60,7 +53,7 @@ int ims_sva_bind(struct ims_device *dev, struct ims_process *p, struct ims_sva *
     *out = a->sva;
     return 0;
   }
-  err = check(dev);
+  err = dev->unit->ops->sva_check(dev); // step 5
   if (err)
     return err;
   struct ims_sva *s = calloc(1, sizeof *s);

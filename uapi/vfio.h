@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The binary interface of VFIO type1 and of the vSVA series (March to September 2020): ioctl words, structures as they
-// lie in user memory, flag values. All is 64-bit little endian.
+// The binary interface of VFIO type1, of the vSVA series (March to September 2020) and of the SMMUv3 nested series (March
+// 2020 to 2021): ioctl words, structures as they lie in user memory, flag values. All is 64-bit little endian.
+//
+// Guests' first stages on SMMUs: SMMUv3 binds a whole CD table, VFIO_IOMMU_SET_PASID_TABLE. SMMUv2 has neither PASIDs nor a
+// table of them; no series had it, and the thread of April 2020 settled that such users ride on the bind of a page table.
+// Here they do: BIND (v1) and NESTING_OP (v2 to v7) take format 2, ARM_SMMUV2, which means "no PASID": hpasid and gpasid
+// must be 0 and GPASID_VAL clear, no PASID has to be allocated before, and the vendor part has TCR, ASID and MAIR. An
+// invalidation names an ASID (ARCHID) in the place of the PASID. The nesting information says format 2 with 0 PASID bits.
 //
 // One command word may mean different things in different postings of the series: the kernel's dialect decides, not the
 // word. Structures are declared once, in rows of {type, field, offset, form}; the C structs, the decoding in the kernel,
@@ -14,7 +20,7 @@
 extern "C" {
 #endif
 
-// Postings of the series. X(id, name)
+// Postings of the series; of the SMMUv3 one, v11 and v12 are as v13. X(id, name)
 #define IMS_DIALECTS(X)                                                                                                \
   X(V1, "vsva-v1")                                                                                                     \
   X(V2, "vsva-v2")                                                                                                     \
@@ -22,7 +28,9 @@ extern "C" {
   X(V4, "vsva-v4")                                                                                                     \
   X(V5, "vsva-v5")                                                                                                     \
   X(V6, "vsva-v6")                                                                                                     \
-  X(V7, "vsva-v7")
+  X(V7, "vsva-v7")                                                                                                     \
+  X(SMMUV3_V10, "smmuv3-v10")                                                                                          \
+  X(SMMUV3_V13, "smmuv3-v13")
 
 enum ims_dialect {
 #define IMS_X(id, name) IMS_DIALECT_##id,
@@ -31,7 +39,8 @@ enum ims_dialect {
       IMS_DIALECT_COUNT
 };
 
-// The two forms of linux/iommu.h: A as in 5.8 and 5.9, B with argsz as from 5.10 on. AUTO: A for v1 and v2, else B.
+// The two forms of linux/iommu.h: A as in 5.8 and 5.9, B with argsz as from 5.10 on. AUTO: A for vSVA v1, v2 and SMMUv3
+// v10, else B.
 enum ims_iommu_h { IMS_IOMMU_H_AUTO, IMS_IOMMU_H_A, IMS_IOMMU_H_B };
 
 // clang-format off
@@ -52,7 +61,13 @@ enum ims_iommu_h { IMS_IOMMU_H_AUTO, IMS_IOMMU_H_A, IMS_IOMMU_H_B };
   X(V2_VFIO_IOMMU_PASID_REQUEST,  0x3b7a)     \
   X(V2_VFIO_IOMMU_NESTING_OP,     0x3b7b)     \
   X(V3_VFIO_IOMMU_PASID_REQUEST,  0x3b76)     \
-  X(V3_VFIO_IOMMU_NESTING_OP,     0x3b77)
+  X(V3_VFIO_IOMMU_NESTING_OP,     0x3b77)     \
+  X(V10_VFIO_IOMMU_SET_PASID_TABLE,  0x3b7a)  \
+  X(V10_VFIO_IOMMU_CACHE_INVALIDATE, 0x3b7b)  \
+  X(V10_VFIO_IOMMU_SET_MSI_BINDING,  0x3b7c)  \
+  X(V13_VFIO_IOMMU_SET_PASID_TABLE,  0x3b76)  \
+  X(V13_VFIO_IOMMU_CACHE_INVALIDATE, 0x3b77)  \
+  X(V13_VFIO_IOMMU_SET_MSI_BINDING,  0x3b78)
 
 // Structures. For each: rows F(bits, field, offset, form), padding P(field, offset, bytes), then the size.
 // Forms: HEX, DEC, or the name of a list of values below (FLAGS lists are ORed, ENUM lists stand alone).
@@ -162,6 +177,71 @@ enum ims_iommu_h { IMS_IOMMU_H_AUTO, IMS_IOMMU_H_A, IMS_IOMMU_H_B };
   F(32, vtd_pat, 64, HEX)                                  \
   F(32, vtd_emt, 68, HEX)
 
+#define IMS_S_iommu_gpasid_bind_smmuv2_a(F, P) /* 72: format 2 */ \
+  F(32, version, 0, DEC)                                   \
+  F(32, format, 4, ENUM_format)                            \
+  F(64, flags, 8, FLAGS_gpasid)                            \
+  F(64, gpgd, 16, HEX)                                     \
+  F(64, hpasid, 24, DEC)                                   \
+  F(64, gpasid, 32, DEC)                                   \
+  F(32, addr_width, 40, DEC)                               \
+  P(padding, 44, 12)                                       \
+  F(32, smmuv2_tcr, 56, HEX)                               \
+  F(16, smmuv2_asid, 60, DEC)                              \
+  P(smmuv2_padding, 62, 2)                                 \
+  F(64, smmuv2_mair, 64, HEX)
+
+#define IMS_S_iommu_gpasid_bind_smmuv2_b(F, P) /* 72: format 2 */ \
+  F(32, argsz, 0, DEC)                                     \
+  F(32, version, 4, DEC)                                   \
+  F(32, format, 8, ENUM_format)                            \
+  F(32, addr_width, 12, DEC)                               \
+  F(64, flags, 16, FLAGS_gpasid)                           \
+  F(64, gpgd, 24, HEX)                                     \
+  F(64, hpasid, 32, DEC)                                   \
+  F(64, gpasid, 40, DEC)                                   \
+  P(padding, 48, 8)                                        \
+  F(32, smmuv2_tcr, 56, HEX)                               \
+  F(16, smmuv2_asid, 60, DEC)                              \
+  P(smmuv2_padding, 62, 2)                                 \
+  F(64, smmuv2_mair, 64, HEX)
+
+#define IMS_S_vfio_set_pasid_table(F, P) /* 8, then config */ \
+  F(32, argsz, 0, DEC)                                     \
+  F(32, flags, 4, FLAGS_pasid_table)
+
+#define IMS_S_iommu_pasid_table_config_a(F, P) /* 32 with the SMMUv3 part */ \
+  F(32, version, 0, DEC)                                   \
+  F(32, format, 4, ENUM_table_format)                      \
+  F(64, base_ptr, 8, HEX)                                  \
+  F(8, pasid_bits, 16, DEC)                                \
+  F(8, config, 17, ENUM_table_config)                      \
+  P(padding, 18, 6)                                        \
+  F(32, smmuv3_version, 24, DEC)                           \
+  F(8, s1fmt, 28, DEC)                                     \
+  F(8, s1dss, 29, DEC)                                     \
+  P(smmuv3_padding, 30, 2)
+
+#define IMS_S_iommu_pasid_table_config_b(F, P) /* 32 with the SMMUv3 part */ \
+  F(32, argsz, 0, DEC)                                     \
+  F(32, version, 4, DEC)                                   \
+  F(64, base_ptr, 8, HEX)                                  \
+  F(32, format, 16, ENUM_table_format)                     \
+  F(8, pasid_bits, 20, DEC)                                \
+  F(8, config, 21, ENUM_table_config)                      \
+  P(padding, 22, 2)                                        \
+  F(32, smmuv3_version, 24, DEC)                           \
+  F(8, s1fmt, 28, DEC)                                     \
+  F(8, s1dss, 29, DEC)                                     \
+  P(smmuv3_padding, 30, 2)
+
+#define IMS_S_vfio_set_msi_binding(F, P) /* 32 */          \
+  F(32, argsz, 0, DEC)                                     \
+  F(32, flags, 4, FLAGS_msi)                               \
+  F(64, iova, 8, HEX)                                      \
+  F(64, gpa, 16, HEX)                                      \
+  F(64, size, 24, HEX)
+
 #define IMS_S_iommu_cache_invalidate_info_a(F, P) /* 48 with the largest union member */ \
   F(32, version, 0, DEC)                                   \
   F(8, cache, 4, FLAGS_cache)                              \
@@ -244,6 +324,12 @@ enum ims_iommu_h { IMS_IOMMU_H_AUTO, IMS_IOMMU_H_A, IMS_IOMMU_H_B };
   X(vfio_nesting_op, 8, 0)                  \
   X(iommu_gpasid_bind_data_a, 72, 0)        \
   X(iommu_gpasid_bind_data_b, 72, 0)        \
+  X(iommu_gpasid_bind_smmuv2_a, 72, 0)      \
+  X(iommu_gpasid_bind_smmuv2_b, 72, 0)      \
+  X(vfio_set_pasid_table, 8, 0)             \
+  X(iommu_pasid_table_config_a, 32, 0)      \
+  X(iommu_pasid_table_config_b, 32, 0)      \
+  X(vfio_set_msi_binding, 32, 0)            \
   X(iommu_cache_invalidate_info_a, 8, 0)    \
   X(iommu_cache_invalidate_info_b, 16, 0)   \
   X(iommu_inv_pasid_info, 16, 0)            \
@@ -262,7 +348,11 @@ enum ims_iommu_h { IMS_IOMMU_H_AUTO, IMS_IOMMU_H_A, IMS_IOMMU_H_B };
 #define IMS_V_FLAGS_pasid(V)      V(ALLOC, 1) V(FREE, 2)
 #define IMS_V_FLAGS_bind(V)       V(BIND_GUEST_PGTBL, 1) V(UNBIND_GUEST_PGTBL, 2)
 #define IMS_V_ENUM_nesting_op(V)  V(BIND_PGTBL, 0) V(UNBIND_PGTBL, 1) V(CACHE_INVLD, 2)
-#define IMS_V_ENUM_format(V)      V(INTEL_VTD, 1)
+#define IMS_V_ENUM_format(V)      V(INTEL_VTD, 1) V(ARM_SMMUV2, 2)
+#define IMS_V_FLAGS_pasid_table(V) V(SET, 1) V(UNSET, 2)
+#define IMS_V_ENUM_table_format(V) V(SMMUV3, 1)
+#define IMS_V_ENUM_table_config(V) V(TRANSLATE, 1) V(BYPASS, 2) V(ABORT, 3)
+#define IMS_V_FLAGS_msi(V)        V(BIND, 1) V(UNBIND, 2)
 #define IMS_V_FLAGS_gpasid(V)     V(GPASID_VAL, 1)
 #define IMS_V_FLAGS_gpasid_vtd(V) V(SRE, 1) V(EAFE, 2) V(PCD, 4) V(PWT, 8) V(EMTE, 16) V(CD, 32)
 #define IMS_V_FLAGS_cache(V)      V(IOTLB, 1) V(DEV_IOTLB, 2) V(PASID, 4)
@@ -283,7 +373,7 @@ enum ims_iommu_h { IMS_IOMMU_H_AUTO, IMS_IOMMU_H_A, IMS_IOMMU_H_B };
   X(FLAGS_group) X(FLAGS_info) X(FLAGS_nesting) X(FLAGS_map) X(FLAGS_unmap) X(FLAGS_pasid) X(FLAGS_bind)      \
   X(ENUM_nesting_op) X(ENUM_format) X(FLAGS_gpasid) X(FLAGS_gpasid_vtd) X(FLAGS_cache) X(ENUM_granularity)    \
   X(FLAGS_inv) X(ENUM_fault_type) X(ENUM_fault_reason) X(FLAGS_prm) X(FLAGS_unrecov) X(FLAGS_perm)            \
-  X(FLAGS_resp) X(ENUM_response)
+  X(FLAGS_resp) X(ENUM_response) X(FLAGS_pasid_table) X(ENUM_table_format) X(ENUM_table_config) X(FLAGS_msi)
 // clang-format on
 
 enum {
@@ -300,6 +390,8 @@ enum {
   IMS_VFIO_NESTING_IOMMU_UAPI = 9, // CHECK_EXTENSION of v1
   IMS_VFIO_INFO_CAP_IOVA_RANGE = 1,
   IMS_IOMMU_UAPI_VERSION = 1,
+  IMS_FORMAT_VTD = 1, // of struct iommu_gpasid_bind_data
+  IMS_FORMAT_SMMUV2 = 2,
 };
 
 // The structures themselves, for users in C and C++: struct ims_vfio_iommu_type1_dma_map and so on. Those whose rows

@@ -39,11 +39,14 @@ static bool gives_pasids(const struct ims_group *g) {
   return info.features & SYSWIDE_PASID;
 }
 
+// vSVA from v2 on: a nesting container has one group.
+static bool one_group(enum ims_dialect dialect) { return dialect >= IMS_DIALECT_V2 && dialect <= IMS_DIALECT_V7; }
+
 static int attach_group(struct container *c, struct ims_group *g) {
   if (!g->devices)
     return -ENODEV;
-  if (c->nesting && c->k->cfg.dialect != IMS_DIALECT_V1 && c->domains)
-    return -EINVAL; // one group a nesting container
+  if (c->nesting && one_group(c->k->cfg.dialect) && c->domains)
+    return -EINVAL;
   // A domain that is there serves if every unit of the group can walk its tables.
   for (struct vfio_domain *vd = c->domains; vd; vd = vd->next)
     if (!attach_devices(g, vd->d)) {
@@ -70,7 +73,7 @@ static int attach_group(struct container *c, struct ims_group *g) {
     end = &(*end)->next;
   *end = vd;
   // From v2 on the set comes with the first group whose IOMMU can hand out PASIDs.
-  if (c->nesting && c->k->cfg.dialect != IMS_DIALECT_V1 && gives_pasids(g))
+  if (c->nesting && one_group(c->k->cfg.dialect) && gives_pasids(g))
     ims_pasid_set_get(c);
   return 0;
 }
@@ -79,6 +82,8 @@ static void detach_group(struct container *c, struct ims_group *g) {
   struct hdomain *d = g->devices ? ims_container_domain(c, g->devices) : NULL;
   struct vfio_domain **at = &c->domains;
   ims_gpasid_unbind_all(c, g);
+  for (struct ims_device *dev = g->devices; dev; dev = dev->next_in_group)
+    ims_guest_set(dev, NULL);
   while (*at && (*at)->d != d)
     at = &(*at)->next;
   struct vfio_domain *vd = *at;
@@ -89,10 +94,12 @@ static void detach_group(struct container *c, struct ims_group *g) {
   detach_devices(g, NULL);
   if (!vd || --vd->groups)
     return;
-  if (last_group)
+  if (last_group) {
     ims_vfio_unmap_all(c);
-  else
+    ims_msi_unbind_all(c);
+  } else {
     ims_vfio_unmap_domain(c, d);
+  }
   *at = vd->next;
   ims_hdomain_free(vd->d);
   free(vd);
@@ -203,6 +210,20 @@ long ims_container_ioctl(struct ims_file *f, uint32_t cmd, uint64_t arg) {
     case IMS_V1_VFIO_IOMMU_PASID_REQUEST: return ims_vsva_pasid_request(f, arg);
     case IMS_V1_VFIO_IOMMU_BIND: return ims_vsva_v1_bind(f, arg);
     case IMS_V1_VFIO_IOMMU_CACHE_INVALIDATE: return ims_vsva_v1_invalidate(f, arg);
+    default: return -ENOTTY;
+    }
+  if (dialect == IMS_DIALECT_SMMUV3_V10)
+    switch (cmd) {
+    case IMS_V10_VFIO_IOMMU_SET_PASID_TABLE: return ims_smmu_set_pasid_table(f, arg);
+    case IMS_V10_VFIO_IOMMU_CACHE_INVALIDATE: return ims_smmu_cache_invalidate(f, arg);
+    case IMS_V10_VFIO_IOMMU_SET_MSI_BINDING: return ims_smmu_set_msi_binding(f, arg);
+    default: return -ENOTTY;
+    }
+  if (dialect == IMS_DIALECT_SMMUV3_V13)
+    switch (cmd) {
+    case IMS_V13_VFIO_IOMMU_SET_PASID_TABLE: return ims_smmu_set_pasid_table(f, arg);
+    case IMS_V13_VFIO_IOMMU_CACHE_INVALIDATE: return ims_smmu_cache_invalidate(f, arg);
+    case IMS_V13_VFIO_IOMMU_SET_MSI_BINDING: return ims_smmu_set_msi_binding(f, arg);
     default: return -ENOTTY;
     }
   if (cmd == (dialect == IMS_DIALECT_V2 ? IMS_V2_VFIO_IOMMU_PASID_REQUEST : IMS_V3_VFIO_IOMMU_PASID_REQUEST))

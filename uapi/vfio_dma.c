@@ -3,18 +3,32 @@
 #include "uapi/kernel_internal.h"
 #include <stdlib.h>
 
-// Devices must not reach the interrupt range through a mapping: it is reserved on both sides of the hole.
-#define MSI_FIRST 0xfee00000ull
-#define MSI_LAST  0xfeefffffull
+// x86: devices must not reach the interrupt range through a mapping. Arm: there the kernel maps doorbells (Linux: the
+// software-defined MSI window). The window of the first device counts; units of different kinds share no container.
+static const struct host_ops *driver_of(const struct container *c) {
+  for (const struct ims_group *g = c->groups; g; g = g->next_in_container)
+    if (g->devices)
+      return g->devices->unit->ops;
+  return &ims_vtd_host_ops;
+}
 
 unsigned ims_iova_ranges(const struct container *c, struct ims_vfio_iova_range out[2]) {
+  const struct host_ops *ops = driver_of(c);
   unsigned bits = 64;
   for (const struct vfio_domain *vd = c->domains; vd; vd = vd->next)
     if (vd->d->paging->pgt.in_bits < bits)
       bits = vd->d->paging->pgt.in_bits;
-  out[0] = (struct ims_vfio_iova_range){0, MSI_FIRST - 1};
-  out[1] = (struct ims_vfio_iova_range){MSI_LAST + 1, bits >= 64 ? ~0ull : (1ull << bits) - 1};
+  out[0] = (struct ims_vfio_iova_range){0, ops->msi_first - 1};
+  out[1] = (struct ims_vfio_iova_range){ops->msi_last + 1, bits >= 64 ? ~0ull : (1ull << bits) - 1};
   return 2;
+}
+
+uint64_t ims_container_page(const struct container *c) {
+  unsigned shift = IMS_PAGE_SHIFT;
+  for (const struct vfio_domain *vd = c->domains; vd; vd = vd->next)
+    if (vd->d->paging->fmt.page_shift > shift)
+      shift = vd->d->paging->fmt.page_shift;
+  return 1ull << shift;
 }
 
 bool ims_iova_valid(const struct container *c, uint64_t first, uint64_t last) {
@@ -79,11 +93,12 @@ static int gather(void *ctx, const struct ims_pgt_visit *v) {
 struct reaped {
   uint64_t *table;
   size_t count, room;
+  unsigned log2size; // of each: a granule
 };
 
 static void reap(void *ctx, uint64_t table, unsigned log2size) {
   struct reaped *r = ctx;
-  (void)log2size;
+  r->log2size = log2size;
   if (r->count == r->room) {
     size_t room = r->room ? 2 * r->room : 16;
     uint64_t *more = realloc(r->table, room * sizeof *more);
@@ -96,14 +111,14 @@ static void reap(void *ctx, uint64_t table, unsigned log2size) {
 }
 
 // Unmapped, invalidated, and only then are tables free for other uses.
-static void unmap_tables(struct hdomain *d, uint64_t iova, uint64_t size) {
+void ims_vfio_unmap_pages(struct hdomain *d, uint64_t iova, uint64_t size) {
   struct reaped r = {0};
   struct ims_pgt_gather g = {.reap = reap, .ctx = &r};
   ims_pgt_unmap(&d->paging->pgt, &d->k->tables, iova, size, 0, &g);
   if (g.unmapped)
     ims_hdomain_flush(d, iova, iova + size - 1, !g.tables);
   for (size_t i = 0; i < r.count; i++)
-    ims_pool_free(d->k, r.table[i], IMS_PAGE_SHIFT);
+    ims_pool_free(d->k, r.table[i], r.log2size);
   free(r.table);
 }
 
@@ -114,7 +129,7 @@ static void unmap_range(struct container *c, uint64_t iova, uint64_t size) {
   const struct hdomain *first = c->domains->d; // all domains of a container map the same
   int err = ims_pgt_iterate(&first->paging->pgt, &c->k->tables, p.first, p.last, gather, &p);
   for (struct vfio_domain *vd = c->domains; vd; vd = vd->next)
-    unmap_tables(vd->d, iova, size);
+    ims_vfio_unmap_pages(vd->d, iova, size);
   for (size_t i = 0; i < p.runs && !err; i++)
     ims_frames_put(c->k, p.run[i][0], p.run[i][1]);
   free(p.run);
@@ -125,8 +140,8 @@ static unsigned perm_of(unsigned prot) {
 }
 
 static int map_run(struct hdomain *d, uint64_t iova, uint64_t hpa, uint64_t size, unsigned prot) {
-  int err = ims_pgt_map(&d->paging->pgt, &d->k->tables, iova, hpa, size, perm_of(prot),
-                        d->paging->snoop ? (unsigned)IMS_MAP_SNP : 0u, 0);
+  const struct paging *p = d->paging;
+  int err = ims_pgt_map(&p->pgt, &d->k->tables, iova, hpa, size, perm_of(prot) | p->map_perm, p->map_flags, 0);
   return err ? ims_errno(err) : 0;
 }
 
@@ -159,7 +174,7 @@ static int pin_and_map(struct container *c, const struct dma *m, struct hdomain 
       for (struct vfio_domain *vd = c->domains; vd && !err; vd = vd->next) {
         err = map_run(vd->d, m->iova + done, hpa, size, m->prot);
         for (struct vfio_domain *undo = c->domains; err && undo != vd; undo = undo->next)
-          unmap_tables(undo->d, m->iova + done, size);
+          ims_vfio_unmap_pages(undo->d, m->iova + done, size);
       }
       if (err)
         ims_frames_put(c->k, hpa, size);
@@ -170,7 +185,7 @@ static int pin_and_map(struct container *c, const struct dma *m, struct hdomain 
   if (err && !only)
     unmap_range(c, m->iova, done);
   else if (err && done)
-    unmap_tables(only, m->iova, done);
+    ims_vfio_unmap_pages(only, m->iova, done);
   if (err)
     return err;
   if (only)
@@ -191,7 +206,7 @@ int ims_vfio_replay(struct container *c, struct hdomain *d) {
 
 void ims_vfio_unmap_domain(struct container *c, struct hdomain *d) {
   for (size_t i = 0; i < c->dmas; i++)
-    unmap_tables(d, c->dma[i].iova, c->dma[i].size);
+    ims_vfio_unmap_pages(d, c->dma[i].iova, c->dma[i].size);
 }
 
 void ims_vfio_unmap_all(struct container *c) {
@@ -211,7 +226,7 @@ long ims_vfio_map(struct ims_file *f, uint64_t arg) {
   if (m.argsz < sizeof m || (m.flags & ~(uint32_t)(READ | WRITE)))
     return -EINVAL;
   unsigned prot = (m.flags & READ ? (unsigned)IMS_PROT_READ : 0u) | (m.flags & WRITE ? (unsigned)IMS_PROT_WRITE : 0u);
-  if (!prot || !m.size || ((m.size | m.iova | m.vaddr) & (IMS_PAGE_SIZE - 1)))
+  if (!prot || !m.size || ((m.size | m.iova | m.vaddr) & (ims_container_page(c) - 1)))
     return -EINVAL;
   if (m.iova + m.size - 1 < m.iova || m.vaddr + m.size - 1 < m.vaddr)
     return -EINVAL;
@@ -248,7 +263,8 @@ long ims_vfio_unmap(struct ims_file *f, uint64_t arg) {
   // GET_DIRTY_BITMAP is refused as long as dirty logging has not been started, and this driver has none.
   if (u.argsz < sizeof u || u.flags)
     return -EINVAL;
-  if ((u.iova & (IMS_PAGE_SIZE - 1)) || !u.size || (u.size & (IMS_PAGE_SIZE - 1)) || u.iova + u.size - 1 < u.iova)
+  const uint64_t below_page = ims_container_page(c) - 1;
+  if ((u.iova & below_page) || !u.size || (u.size & below_page) || u.iova + u.size - 1 < u.iova)
     return -EINVAL;
   uint64_t last = u.iova + (u.size - 1), unmapped = 0;
   if (c->v2) { // mappings go whole or not at all

@@ -64,7 +64,7 @@ static int nesting_info(const struct container *c, struct ims_iommu_nesting_info
 static int add_nesting(struct chain *chain, const struct container *c) {
   struct ims_iommu_nesting_info info;
   enum ims_dialect dialect = c->k->cfg.dialect;
-  if (!c->nesting || !c->domains)
+  if (!c->nesting || !c->domains || dialect > IMS_DIALECT_V7) // the SMMUv3 series has none
     return 0;
   int err = nesting_info(c, &info);
   if (err)
@@ -91,7 +91,7 @@ long ims_vfio_info(struct ims_file *f, uint64_t arg) {
     return -EINVAL;
   bool has_offset = info.argsz >= min + 4;
   info.flags = INFO_PGSIZES;
-  info.iova_pgsizes = ~(IMS_PAGE_SIZE - 1);
+  info.iova_pgsizes = ~(ims_container_page(c) - 1);
   add_iova_ranges(&chain, c);
   int err = add_nesting(&chain, c);
   if (err)

@@ -1,13 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 // Page requests of devices whose first stage is a guest's: the VMM reads them as struct iommu_fault and answers a group
-// by its last request. PASIDs are the host's, as at bind.
+// by its last request. PASIDs are the host's, as at bind. On SMMUs a stalled transaction is a request of its own, whose
+// group is the stall's tag, and faults of the guest's stage that nobody answers come along (Facts 1.4, 1.5).
 #include "uapi/kernel_internal.h"
 #include <stdlib.h>
 
-enum { PAGE_REQ = 2, PASID_VALID = 1, LAST_PAGE = 2, INVALID = 1 };
+enum { DMA_UNRECOV = 1, PAGE_REQ = 2, PASID_VALID = 1, LAST_PAGE = 2, INVALID = 1 };
+enum { FAULT_PASID_VALID = 1, FAULT_ADDR_VALID = 2, FAULT_FETCH_VALID = 4, FAULT_ROOM = 512 };
 
-static void answer(const struct page_request *r, unsigned code) {
-  r->dev->unit->ops->page_response(r->dev, r->pasid, r->has_pasid, r->group, code);
+static void answer(const struct page_request *r, unsigned code) { r->dev->unit->ops->page_response(r->dev, r, code); }
+
+static void append(struct container *c, struct vmm_fault *f) {
+  f->next = NULL;
+  *c->unread_end = f;
+  c->unread_end = &f->next;
+}
+
+// The ring is full, or there is no memory: the fault is lost, as in the series. Page requests are never lost.
+void ims_vmm_fault_unrecoverable(struct container *c, const struct vmm_fault *fault) {
+  struct vmm_fault *f = c->faults < FAULT_ROOM ? malloc(sizeof *f) : NULL;
+  if (!f)
+    return;
+  *f = *fault;
+  c->faults++;
+  append(c, f);
+}
+
+static uint32_t perm_of(const struct page_request *r) {
+  return (uint32_t)r->read | (uint32_t)r->write << 1 | (uint32_t)r->exec << 2 | (uint32_t)r->priv << 3;
+}
+
+static void tell_unrecoverable(const struct vmm_fault *f, struct ims_iommu_fault_page_request *out) {
+  const struct page_request *r = &f->req;
+  struct ims_iommu_fault_unrecoverable u = {
+      .type = DMA_UNRECOV,
+      .reason = f->reason,
+      .flags = (r->has_pasid ? (uint32_t)FAULT_PASID_VALID : 0u) | (f->has_addr ? (uint32_t)FAULT_ADDR_VALID : 0u) |
+               (f->has_fetch ? (uint32_t)FAULT_FETCH_VALID : 0u),
+      .pasid = r->pasid,
+      .perm = perm_of(r),
+      .addr = r->addr,
+      .fetch_addr = f->fetch,
+  };
+  _Static_assert(sizeof u == sizeof *out, "one entry of the ring");
+  memcpy(out, &u, sizeof u);
 }
 
 void ims_vmm_fault_queue(struct container *c, const struct page_request *req) {
@@ -17,10 +53,8 @@ void ims_vmm_fault_queue(struct container *c, const struct page_request *req) {
       answer(req, INVALID);
     return;
   }
-  f->req = *req;
-  f->next = NULL;
-  *c->unread_end = f;
-  c->unread_end = &f->next;
+  *f = (struct vmm_fault){.req = *req};
+  append(c, f);
 }
 
 void ims_vmm_fault_drop(struct container *c, struct ims_device *dev, uint32_t pasid) {
@@ -28,12 +62,14 @@ void ims_vmm_fault_drop(struct container *c, struct ims_device *dev, uint32_t pa
   for (unsigned i = 0; i < 2; i++)
     for (struct vmm_fault **at = lists[i]; *at;) {
       struct vmm_fault *f = *at;
-      if (f->req.dev != dev || f->req.pasid != pasid) {
+      if (f->req.dev != dev || (pasid != ~0u && f->req.pasid != pasid)) {
         at = &f->next;
         continue;
       }
       *at = f->next;
-      if (f->req.last)
+      if (f->reason)
+        c->faults--;
+      else if (f->req.last)
         answer(&f->req, INVALID);
       free(f);
     }
@@ -51,12 +87,21 @@ long ims_container_read_fault(struct ims_file *file, struct ims_iommu_fault_page
   if (!f)
     return 0;
   const struct page_request *r = &f->req;
+  if (f->reason) {
+    tell_unrecoverable(f, out);
+    c->faults--;
+    c->unread = f->next;
+    if (!c->unread)
+      c->unread_end = &c->unread;
+    free(f);
+    return sizeof *out;
+  }
   *out = (struct ims_iommu_fault_page_request){
       .type = PAGE_REQ,
       .flags = (r->has_pasid ? (uint32_t)PASID_VALID : 0u) | (r->last ? (uint32_t)LAST_PAGE : 0u),
       .pasid = r->pasid,
       .grpid = r->group,
-      .perm = (uint32_t)r->read | (uint32_t)r->write << 1 | (uint32_t)r->exec << 2 | (uint32_t)r->priv << 3,
+      .perm = perm_of(r),
       .addr = r->addr,
   };
   c->unread = f->next;

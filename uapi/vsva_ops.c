@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Guest PASIDs on one device: bind, unbind, invalidate, with the checks of the VT-d driver in its order (Linux 5.10,
-// intel/svm.c, intel/pasid.c, intel/iommu.c). Beneath, a nested domain for each (second stage, host PASID).
+// intel/svm.c, intel/pasid.c, intel/iommu.c). Beneath, a nested domain for each (second stage, host PASID). Devices of
+// other units go on to guest.c, or have no such operation.
 #include "uapi/kernel_internal.h"
 #include <stdlib.h>
 
-enum { FORMAT_INTEL_VTD = 1, VTD_SRE = 1, VTD_EAFE = 2, VTD_MEMORY_TYPE = 0x3c, VTD_FLAGS = 0x3f };
+enum { VTD_SRE = 1, VTD_EAFE = 2, VTD_MEMORY_TYPE = 0x3c, VTD_FLAGS = 0x3f };
 
 // ---- Nested domains of a container ----------------------------------------------------------------------------------
 
@@ -13,6 +14,14 @@ static struct gpasid *gpasid_find(struct container *c, struct hdomain *parent, u
   HASH_FIND(hh, c->gpasids, &key.key, sizeof key.key, g);
   return g;
 }
+
+static uint64_t vtd_flags(const struct gpasid_bind *b) {
+  uint64_t flags;
+  memcpy(&flags, b->vendor, sizeof flags);
+  return flags;
+}
+
+static bool has_guest_pasids(const struct ims_device *dev) { return dev->unit->ops->flush_device; }
 
 static struct gpasid *gpasid_get(struct container *c, struct hdomain *parent, const struct gpasid_bind *b) {
   struct gpasid *g = gpasid_find(c, parent, b->hpasid);
@@ -28,8 +37,8 @@ static struct gpasid *gpasid_get(struct container *c, struct hdomain *parent, co
   parent->users++;
   d->s1_root = b->gpgd;
   d->s1_levels = b->addr_width == 57 ? 5 : 4;
-  d->sre = b->vtd_flags & VTD_SRE;
-  d->eafe = b->vtd_flags & VTD_EAFE;
+  d->sre = vtd_flags(b) & VTD_SRE;
+  d->eafe = vtd_flags(b) & VTD_EAFE;
   g->d = d;
   g->key.parent = parent;
   g->key.pasid = b->hpasid;
@@ -59,7 +68,7 @@ void ims_gpasid_release(struct attachment *a) {
 
 static int check(struct container *c, struct ims_device *dev, const struct gpasid_bind *b, struct hdomain *parent) {
   const struct host_unit *u = dev->unit;
-  if (b->format != FORMAT_INTEL_VTD || b->argsz < 72 || (b->vtd_flags & ~(uint64_t)VTD_FLAGS))
+  if (b->format != IMS_FORMAT_VTD || b->argsz < 72 || (vtd_flags(b) & ~(uint64_t)VTD_FLAGS))
     return -EINVAL;
   if (dev->cfg.not_pci)
     return -IMS_ENOTSUPP;
@@ -77,7 +86,7 @@ static int check(struct container *c, struct ims_device *dev, const struct gpasi
     return -EINVAL;
   if (b->gpgd >> parent->paging->pgt.in_bits)
     return -EINVAL;
-  return b->vtd_flags & VTD_MEMORY_TYPE ? -EINVAL : 0; // SRE and EAFE: the unit's driver
+  return vtd_flags(b) & VTD_MEMORY_TYPE ? -EINVAL : 0; // SRE and EAFE: the unit's driver
 }
 
 int ims_gpasid_bind_device(struct container *c, struct ims_device *dev, const struct gpasid_bind *b) {
@@ -85,6 +94,10 @@ int ims_gpasid_bind_device(struct container *c, struct ims_device *dev, const st
   struct attachment *a;
   void *priv = NULL;
   uint64_t owner;
+  if (dev->unit->ops->guest_format)
+    return ims_guest_bind_smmuv2(c, dev, b);
+  if (!has_guest_pasids(dev))
+    return -ENODEV;
   int err = check(c, dev, b, parent);
   if (err)
     return err;
@@ -113,7 +126,12 @@ int ims_gpasid_bind_device(struct container *c, struct ims_device *dev, const st
   return 0;
 }
 
-int ims_gpasid_unbind_device(struct container *c, struct ims_device *dev, uint64_t hpasid) {
+int ims_gpasid_unbind_device(struct container *c, struct ims_device *dev, const struct gpasid_bind *b) {
+  const uint64_t hpasid = b->hpasid;
+  if (dev->unit->ops->guest_format)
+    return b->format != dev->unit->ops->guest_format || hpasid ? -EINVAL : ims_guest_set(dev, NULL);
+  if (!has_guest_pasids(dev))
+    return -ENODEV;
   if (hpasid >> IMS_PASID_BITS || ims_pasid_query(&c->k->pasids, (uint32_t)hpasid, NULL, NULL))
     return -ENOENT;
   struct attachment *a = ims_attachment(dev, (uint32_t)hpasid);
@@ -151,6 +169,10 @@ static unsigned order_of(uint64_t granule, uint64_t count) {
 int ims_gpasid_invalidate_device(struct container *c, struct ims_device *dev, const struct cache_inv *inv) {
   enum { IOTLB = 0, DEV_IOTLB = 1, BY_PASID = 1, BY_ADDR = 2, FLAG_PASID = 1, FLAG_LEAF = 4 };
   struct hdomain *parent = ims_container_domain(c, dev);
+  if (dev->unit->ops->invalidate_guest)
+    return ims_guest_invalidate(c, dev, inv);
+  if (!has_guest_pasids(dev))
+    return -ENODEV;
   if (!parent || !parent->paging->nest)
     return -EINVAL;
   if (dev->cfg.not_pci)

@@ -5,10 +5,10 @@
 
 enum { BIND_GUEST_PGTBL = 1, UNBIND_GUEST_PGTBL = 2, HEADER = 8 };
 
-static int unbind_all_devices(struct container *c, uint64_t hpasid) {
+static int unbind_all_devices(struct container *c, const struct gpasid_bind *b) {
   for (struct ims_group *g = c->groups; g; g = g->next_in_container)
     for (struct ims_device *dev = g->devices; dev; dev = dev->next_in_group) {
-      int err = ims_gpasid_unbind_device(c, dev, hpasid);
+      int err = ims_gpasid_unbind_device(c, dev, b);
       if (err)
         return err;
     }
@@ -32,12 +32,12 @@ long ims_vsva_v1_bind(struct ims_file *f, uint64_t arg) {
   if (!c->domains)
     return -EINVAL;
   if (what == UNBIND_GUEST_PGTBL)
-    return unbind_all_devices(c, b.hpasid);
+    return unbind_all_devices(c, &b);
   for (struct ims_group *g = c->groups; g && !err; g = g->next_in_container)
     for (struct ims_device *dev = g->devices; dev && !err; dev = dev->next_in_group)
       err = ims_gpasid_bind_device(c, dev, &b);
   if (err)
-    unbind_all_devices(c, b.hpasid);
+    unbind_all_devices(c, &b);
   return err;
 }
 

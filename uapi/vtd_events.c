@@ -5,7 +5,7 @@
 enum { FRCD_F = 1u << 31 }; // bit 127 of a fault recording register
 
 static void one_fault(struct host_unit *u, uint32_t reg) {
-  uint64_t w[2] = {ims_vtdd_read(u, reg, 8), ims_vtdd_read(u, reg + 8, 8)};
+  uint64_t w[2] = {ims_unit_read(u, reg, 8), ims_unit_read(u, reg + 8, 8)};
   struct ims_kernel_fault f = {
       .unit = (uint16_t)u->index,
       .source = (uint16_t)w[1],
@@ -18,6 +18,8 @@ static void one_fault(struct host_unit *u, uint32_t reg) {
       .pasid = (uint32_t)(w[1] >> 40 & 0xfffff),
       .addr = w[0] >> 12 << 12,
       .word = {w[0], w[1]},
+      .arch = IMS_ARCH_VTD,
+      .words = 2,
   };
   ims_fault_logged(u->k, &f);
   if (u->k->cfg.hooks.observe)
@@ -39,10 +41,10 @@ void ims_vtdd_fault(struct host_unit *u) {
     uint32_t i = (uint32_t)IMS_VTD_GET(fsts, FSTS_FRI) % u->vtd.frcds;
     for (unsigned n = 0; n < 4 * u->vtd.frcds; n++, i = (i + 1) % u->vtd.frcds) {
       uint32_t reg = u->vtd.frcd + i * 16;
-      if (!(ims_vtdd_read(u, reg + 12, 4) & FRCD_F))
+      if (!(ims_unit_read(u, reg + 12, 4) & FRCD_F))
         break;
       one_fault(u, reg);
-      ims_vtdd_write(u, "FRCD", reg + 12, 4, FRCD_F);
+      ims_unit_write(u, "FRCD", reg + 12, 4, FRCD_F);
     }
   }
   if (fsts & IMS_VTD_BITS(FSTS_PFO)) {
@@ -94,7 +96,7 @@ static void one_request(struct host_unit *u, uint64_t hpa) {
   if (!bad || !r.last)
     return; // no answer is due
   struct ims_device nobody = {.k = u->k, .unit = u, .cfg = {.source = source}};
-  ims_vtdd_page_response(&nobody, r.pasid, r.has_pasid, r.group, 1);
+  ims_vtdd_page_response(&nobody, &r, 1);
 }
 
 void ims_vtdd_page_requests(struct host_unit *u) {
@@ -140,8 +142,8 @@ bool ims_vtdd_interrupt(struct host_unit *u) {
   return fault || prq;
 }
 
-int ims_vtdd_page_response(struct ims_device *dev, uint32_t pasid, bool has_pasid, uint16_t group, unsigned code) {
-  struct vtd_desc d = ims_desc_page_response(dev, pasid, has_pasid, group, code);
+int ims_vtdd_page_response(struct ims_device *dev, const struct page_request *req, unsigned code) {
+  struct vtd_desc d = ims_desc_page_response(dev, req->pasid, req->has_pasid, req->group, code);
   dev->k->count.page_responses++;
   return ims_vtdd_submit(dev->unit, &d, 1, 0);
 }

@@ -6,15 +6,12 @@
 #include "uapi/kernel_internal.h"
 
 // Registers. `name` is a row of iommu/vtd/regs.h without its prefix.
-#define VTD_READ(u, name) ims_vtdd_read(u, IMS_VTD_OFF_##name, ims_vtd_regs[IMS_VTD_##name].bytes)
+#define VTD_READ(u, name) ims_unit_read(u, IMS_VTD_OFF_##name, ims_vtd_regs[IMS_VTD_##name].bytes)
 #define VTD_WRITE(u, name, value)                                                                                      \
-  ims_vtdd_write(u, #name, IMS_VTD_OFF_##name, ims_vtd_regs[IMS_VTD_##name].bytes, value)
-uint64_t ims_vtdd_read(struct host_unit *u, uint32_t offset, unsigned bytes);
-void ims_vtdd_write(struct host_unit *u, const char *name, uint32_t offset, unsigned bytes, uint64_t value);
+  ims_unit_write(u, #name, IMS_VTD_OFF_##name, ims_vtd_regs[IMS_VTD_##name].bytes, value)
 // Sets the bits of GCMD (levels stay as they are) and waits until GSTS says so. -EIO: it did not.
 int ims_vtdd_command(struct host_unit *u, uint32_t set, uint32_t clear);
-bool ims_vtdd_relax(struct host_unit *u, unsigned looks); // false: waited long enough
-void ims_vtdd_write_buffer_flush(struct host_unit *u);    // where RWBF demands it
+void ims_vtdd_write_buffer_flush(struct host_unit *u); // where RWBF demands it
 
 // The invalidation queue (vtd_queue.c).
 struct vtd_desc {
@@ -64,4 +61,4 @@ int ims_vtdd_flush_device(struct ims_device *dev, uint32_t pasid, uint16_t did, 
 bool ims_vtdd_interrupt(struct host_unit *u);
 void ims_vtdd_fault(struct host_unit *u);
 void ims_vtdd_page_requests(struct host_unit *u);
-int ims_vtdd_page_response(struct ims_device *dev, uint32_t pasid, bool has_pasid, uint16_t group, unsigned code);
+int ims_vtdd_page_response(struct ims_device *dev, const struct page_request *req, unsigned code);

@@ -117,7 +117,7 @@ static int submit_once(struct host_unit *u, const struct vtd_desc *d, unsigned n
     }
     if (err)
       return err;
-    if (!ims_vtdd_relax(u, looks)) {
+    if (!ims_unit_relax(u, looks)) {
       ims_log(u->k, IMS_LOG_ERROR, u, "invalidation queue does not complete");
       return -ETIMEDOUT;
     }

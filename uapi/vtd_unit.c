@@ -7,38 +7,11 @@ enum { PRQ_LOG2 = 15, PRQ_PQS = PRQ_LOG2 - 12 }; // 1024 requests
 
 // ---- Registers ------------------------------------------------------------------------------------------------------
 
-uint64_t ims_vtdd_read(struct host_unit *u, uint32_t offset, unsigned bytes) {
-  return u->k->units_gone ? 0 : ims_iommu_read(u->hw, offset, bytes);
-}
-
-void ims_vtdd_write(struct host_unit *u, const char *name, uint32_t offset, unsigned bytes, uint64_t value) {
-  if (u->k->units_gone)
-    return;
-  u->k->count.mmio_writes++;
-  if (u->k->cfg.hooks.observe)
-    ims_note(u->k, &(struct ims_note){.kind = IMS_NOTE_MMIO_WRITE,
-                                      .unit = (uint16_t)u->index,
-                                      .source = ~0u,
-                                      .what = name,
-                                      .addr = offset,
-                                      .words = 1,
-                                      .bytes = (uint8_t)bytes,
-                                      .word = {value}});
-  ims_iommu_write(u->hw, offset, bytes, value);
-}
-
-bool ims_vtdd_relax(struct host_unit *u, unsigned looks) {
-  const struct ims_kernel_hooks *h = &u->k->cfg.hooks;
-  if (u->k->units_gone)
-    return false;
-  return h->relax ? h->relax(h->ctx) : looks < u->k->cfg.wait_limit;
-}
-
 static int wait_gsts(struct host_unit *u, uint32_t mask, uint32_t value) {
   for (unsigned looks = 0;; looks++) {
     if (((uint32_t)VTD_READ(u, GSTS) & mask) == value)
       return 0;
-    if (!ims_vtdd_relax(u, looks))
+    if (!ims_unit_relax(u, looks))
       return -EIO;
   }
 }
@@ -60,10 +33,6 @@ void ims_vtdd_write_buffer_flush(struct host_unit *u) {
 }
 
 // ---- Bringing up ----------------------------------------------------------------------------------------------------
-
-// Vectors: the unit's index is spread over destination and data, as ims_kernel_message takes them apart.
-static uint64_t vector_addr(const struct host_unit *u) { return 0xfee00000u | (u->index & 0xff) << 12; }
-static uint64_t vector_data(const struct host_unit *u, unsigned kind) { return kind | u->index >> 8 << 2; }
 
 static int take_over(struct host_unit *u) {
   // Whoever ran the unit before us left it on: requests are blocked from now on, as nothing is attached yet.
@@ -104,8 +73,8 @@ static int set_root(struct host_unit *u) {
 }
 
 static void enable_page_requests(struct host_unit *u) {
-  VTD_WRITE(u, PEDATA, vector_data(u, 1));
-  VTD_WRITE(u, PEADDR, vector_addr(u));
+  VTD_WRITE(u, PEDATA, ims_unit_vector_data(u, 1));
+  VTD_WRITE(u, PEADDR, ims_unit_vector_addr(u));
   VTD_WRITE(u, PEUADDR, 0);
   VTD_WRITE(u, PECTL, 0);
   VTD_WRITE(u, PQH, 0);
@@ -114,8 +83,8 @@ static void enable_page_requests(struct host_unit *u) {
 }
 
 static void enable_faults(struct host_unit *u) {
-  VTD_WRITE(u, FEDATA, vector_data(u, 0));
-  VTD_WRITE(u, FEADDR, vector_addr(u));
+  VTD_WRITE(u, FEDATA, ims_unit_vector_data(u, 0));
+  VTD_WRITE(u, FEADDR, ims_unit_vector_addr(u));
   VTD_WRITE(u, FEUADDR, 0);
   ims_vtdd_fault(u); // what lies there from before
   VTD_WRITE(u, FECTL, 0);
@@ -145,7 +114,7 @@ static int setup(struct host_unit *u) {
   v->frcds = v->caps.nfr + 1;
   v->scalable = v->caps.smts && !u->k->cfg.legacy;
   v->width = v->scalable ? 32 : 16;
-  u->dids = 1u << (4 + 2 * (v->caps.nd & 7) > 16 ? 16 : 4 + 2 * (v->caps.nd & 7));
+  u->id[ID_DOMAIN].limit = 1u << (4 + 2 * (v->caps.nd & 7) > 16 ? 16 : 4 + 2 * (v->caps.nd & 7));
   if (!v->caps.qi)
     return IMS_ERR_UNSUP;
   int err = take_over(u), pool = ims_pool_page(u->k, IMS_PAGE_SHIFT, &v->root);
@@ -185,10 +154,28 @@ static bool can_nest(const struct host_unit *u) {
 
 static bool has_5level(const struct host_unit *u) { return u->vtd.caps.fs5lp; }
 
-// Shared virtual addressing: the unit has to read the processor's tables as the processor does.
-static bool can_sva(const struct host_unit *u) {
+// Shared virtual addressing: the unit has to read the processor's tables as the processor does. Facts 2, step 5.
+static int sva_check(const struct ims_device *dev) {
+  const struct host_unit *u = dev->unit;
   const struct ims_vtd_config *c = &u->vtd.caps;
-  return u->vtd.scalable && c->pasid && c->fsts && c->smpwcs && c->fs1gp && (u->k->cfg.cpu_levels == 4 || c->fs5lp);
+  if (!dev->max_pasids || !dev->ats_works || (dev->cfg.pri && !dev->pri_works))
+    return -EINVAL;
+  bool can = u->vtd.scalable && c->pasid && c->fsts && c->smpwcs && c->fs1gp;
+  return can && u->k->cfg.cpu_format == IMS_CPU_X86_64 && (u->k->cfg.cpu_levels == 4 || c->fs5lp) ? 0 : -ENODEV;
+}
+
+static enum host_id id_of(const struct hdomain *d) { return d->type == HDOMAIN_SVA ? ID_SHARED : ID_DOMAIN; }
+
+static uint64_t root(const struct host_unit *u) { return u->vtd.root; }
+
+static void message(struct host_unit *u, unsigned kind) {
+  if (kind > 1)
+    return;
+  if (kind)
+    u->vtd.prq_irq = true;
+  else
+    u->vtd.fault_irq = true;
+  u->k->irq_pending = true;
 }
 
 static int paging_format(const struct host_unit *u, bool nest, struct paging *out) {
@@ -205,7 +192,8 @@ static int paging_format(const struct host_unit *u, bool nest, struct paging *ou
   if (levels > 5)
     return -ENODEV;
   unsigned width = 12 + 9 * levels, mgaw = c->mgaw + 1;
-  *out = (struct paging){.aw = (uint8_t)(levels - 2), .nest = nest, .snoop = c->sc};
+  *out = (struct paging){
+      .aw = (uint8_t)(levels - 2), .nest = nest, .snoop = c->sc, .map_flags = c->sc ? (uint16_t)IMS_MAP_SNP : 0};
   ims_vtd_ss_format(&out->fmt, IMS_MEM_ADDR_BITS, c->sslps & 1, c->sslps >> 1 & 1, c->sc, false);
   out->pgt = (struct ims_pgt){.levels = (uint8_t)levels, .in_bits = (uint8_t)(width < mgaw ? width : mgaw)};
   return 0;
@@ -214,6 +202,8 @@ static int paging_format(const struct host_unit *u, bool nest, struct paging *ou
 static int compatible(struct host_unit *u, const struct hdomain *d) {
   const struct ims_vtd_config *c = &u->vtd.caps;
   const struct paging *p = d->paging;
+  if (p->fmt.kind != IMS_PGT_VTD_SS)
+    return -EINVAL;
   bool ok = (c->sagaw >> p->aw & 1) && c->mgaw + 1 >= p->pgt.in_bits && (!p->snoop || c->sc) &&
             (!p->nest || can_nest(u)) && (!u->vtd.scalable || c->ssts);
   // Bits 2 and 3 of leaf_levels are 2 MB and 1 GB.
@@ -233,14 +223,18 @@ static void nesting_info(const struct host_unit *u, struct ims_iommu_nesting_inf
 }
 
 const struct host_ops ims_vtd_host_ops = {
-    .name = "vtd",
+    .arch = "vtd",
+    .note = IMS_ARCH_VTD,
     .setup = setup,
     .shutdown = shutdown,
+    .root = root,
+    .message = message,
     .device_init = ims_vtdd_device_init,
     .device_fini = ims_vtdd_device_fini,
     .device_changed = ims_vtdd_device_changed,
     .compatible = compatible,
     .paging_format = paging_format,
+    .id_of = id_of,
     .attach = ims_vtdd_attach,
     .detach = ims_vtdd_detach,
     .flush = ims_vtdd_flush,
@@ -250,6 +244,9 @@ const struct host_ops ims_vtd_host_ops = {
     .page_response = ims_vtdd_page_response,
     .interrupt = ims_vtdd_interrupt,
     .can_nest = can_nest,
-    .can_sva = can_sva,
+    .sva_check = sva_check,
     .has_5level = has_5level,
+    // Devices must not reach the interrupt range through a mapping.
+    .msi_first = 0xfee00000,
+    .msi_last = 0xfeefffff,
 };

@@ -3,7 +3,10 @@
 // ioctl arguments, and a record of what the driver did.
 #pragma once
 
+#include "iommu/smmuv2/smmuv2.h"
+#include "iommu/smmuv3/smmuv3.h"
 #include "iommu/vtd/vtd.h"
+#include "pgtable/vmsa.h"
 #include "uapi/kernel.h"
 #include "uapi/layout.h"
 #include <cerrno>
@@ -103,12 +106,37 @@ public:
     return c;
   }
   unsigned AddUnit(const ims_vtd_config &config = UnitConfig()) {
-    ims_iommu_bus bus = {this, Message, AtsInvalidate, PageResponse, nullptr};
+    ims_iommu_bus bus = Bus();
     ims_iommu *u = nullptr;
     EXPECT_EQ(ims_vtd_new(&u, &config, &mem, &bus), IMS_ERR_OK) << ims_vtd_config_check(&config);
+    return Driven("dmar", u);
+  }
+  static ims_smmuv3_config SmmuConfig() {
+    ims_smmuv3_config c;
+    ims_smmuv3_config_default(&c);
+    return c;
+  }
+  unsigned AddSmmu(const ims_smmuv3_config &config = SmmuConfig()) {
+    ims_iommu_bus bus = Bus();
+    ims_iommu *u = nullptr;
+    EXPECT_EQ(ims_smmuv3_new(&u, &config, &mem, &bus), IMS_ERR_OK) << ims_smmuv3_config_check(&config);
+    return Driven("smmu", u);
+  }
+  static ims_smmuv2_config Smmuv2Config() {
+    ims_smmuv2_config c;
+    ims_smmuv2_config_default(&c);
+    return c;
+  }
+  unsigned AddSmmuv2(const ims_smmuv2_config &config = Smmuv2Config()) {
+    ims_iommu_bus bus = Bus();
+    ims_iommu *u = nullptr;
+    EXPECT_EQ(ims_smmuv2_new(&u, &config, &mem, &bus), IMS_ERR_OK) << ims_smmuv2_config_check(&config);
+    return Driven("smmuv2", u);
+  }
+  unsigned Driven(const char *name, ims_iommu *u) {
     units.push_back(u);
     unsigned index = ~0u;
-    EXPECT_EQ(ims_kernel_add_unit(kernel, "dmar", u, &index), IMS_ERR_OK);
+    EXPECT_EQ(ims_kernel_add_unit(kernel, name, u, &index), IMS_ERR_OK);
     return index;
   }
   static ims_device_config DeviceConfig(uint16_t source = 0x0300, uint32_t group = 7, uint16_t unit = 0) {
@@ -177,6 +205,7 @@ public:
     notes.clear();
     invalidations.clear();
     responses.clear();
+    resumes.clear();
   }
 
   ims_mem mem;
@@ -186,14 +215,19 @@ public:
   std::vector<Note> notes;
   std::vector<ims_ats_invalidation> invalidations;
   std::vector<ims_page_response> responses;
+  std::vector<ims_resume> resumes;
   bool device_answers = true;
+  std::function<void(const Note &)> on_note;
 
 private:
+  ims_iommu_bus Bus() { return {this, Message, AtsInvalidate, PageResponse, Resume}; }
   static void Observe(void *ctx, const ims_note *note) {
     auto *m = static_cast<Machine *>(ctx);
     char text[512];
     ims_note_text(note, text, sizeof text);
     m->notes.push_back({*note, note->what ? note->what : "", note->text ? note->text : "", text});
+    if (m->on_note)
+      m->on_note(m->notes.back());
   }
   static void Message(void *ctx, uint64_t addr, uint32_t data) {
     ims_kernel_message(static_cast<Machine *>(ctx)->kernel, addr, data);
@@ -206,6 +240,7 @@ private:
   static void PageResponse(void *ctx, const ims_page_response *resp) {
     static_cast<Machine *>(ctx)->responses.push_back(*resp);
   }
+  static void Resume(void *ctx, const ims_resume *resume) { static_cast<Machine *>(ctx)->resumes.push_back(*resume); }
 };
 
 // A process that has a device in its container: what a VMM does before it can use the series.

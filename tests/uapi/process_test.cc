@@ -171,7 +171,7 @@ TEST(KernelSetUp, BadConfigurations) {
   EXPECT_EQ(make([](ims_kernel_config &c) { c.mem = nullptr; }), IMS_ERR_INVAL);
   EXPECT_EQ(make([](ims_kernel_config &c) { c.pool_size = 0; }), IMS_ERR_INVAL);
   EXPECT_EQ(make([](ims_kernel_config &c) { c.pool_size = 8 * kMB; }), IMS_ERR_BUS);
-  EXPECT_EQ(make([](ims_kernel_config &c) { c.dialect = 7; }), IMS_ERR_INVAL);
+  EXPECT_EQ(make([](ims_kernel_config &c) { c.dialect = IMS_DIALECT_COUNT; }), IMS_ERR_INVAL);
   EXPECT_EQ(make([](ims_kernel_config &c) { c.iommu_h = 3; }), IMS_ERR_INVAL);
   EXPECT_EQ(make([](ims_kernel_config &c) { c.cpu_levels = 3; }), IMS_ERR_INVAL);
   EXPECT_EQ(make([](ims_kernel_config &c) { c.s2_levels = 6; }), IMS_ERR_INVAL);

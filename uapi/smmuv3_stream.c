@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stream table and STEs: one stream a device; what it is attached to, and a guest's stage 1 over that. Arm IHI 0070, 3.3.1,
+// 5.1, 5.2; Linux 7.x, arm-smmu-v3.c: two-level table with leaves of 256 STEs where the unit has it, streams of no device in
+// a leaf abort without an event, ATS on after the STE allows it and off before it does not. Facts 4.2.
+#include "uapi/smmuv3_internal.h"
+#include <stdlib.h>
+
+enum { CONFIG_ABORT = 0, CONFIG_BYPASS = 4, CONFIG_S1 = 5, CONFIG_S2 = 6, CONFIG_NESTED = 7 };
+enum { S1DSS_TERMINATE = 0, S1DSS_BYPASS = 1, S1DSS_SSID0 = 2, SHCFG_INCOMING = 1, WRITE_BACK = 1, INNER = 3 };
+enum { LINEAR_MAX = 16 }; // bits of StreamIDs that the driver covers: those that devices have here
+
+// ---- The table ------------------------------------------------------------------------------------------------------
+
+static uint64_t default_word(const struct host_unit *u, unsigned word) {
+  uint64_t ste[IMS_STE_WORDS] = {0};
+  ims_ste_set(ste, IMS_STE_V, 1);
+  if (u->k->cfg.smmu_bypass) {
+    ims_ste_set(ste, IMS_STE_CONFIG, CONFIG_BYPASS);
+    ims_ste_set(ste, IMS_STE_SHCFG, SHCFG_INCOMING);
+  }
+  return ste[word];
+}
+
+// Fresh STEs that no unit can have seen.
+static int fill(struct host_unit *u, uint64_t at, unsigned log2) {
+  for (uint64_t i = 0; i < 1ull << log2; i++)
+    for (unsigned w = 0; w < 2; w++) {
+      uint64_t word = default_word(u, w);
+      if (word && ims_mem_store64(u->k->mem, at + i * IMS_STE_BYTES + 8 * w, word))
+        return -EIO;
+    }
+  return 0;
+}
+
+int ims_v3_stream_table(struct host_unit *u) {
+  struct smmuv3_driver *v = &u->smmuv3;
+  v->sid_bits = (uint8_t)(v->caps.sidsize < LINEAR_MAX ? v->caps.sidsize : (uint32_t)LINEAR_MAX);
+  v->two_level = v->caps.st_level && v->sid_bits > V3_SPLIT;
+  if (!v->two_level) {
+    if (ims_pool_page(u->k, v->sid_bits + 6u, &v->strtab))
+      return -ENOMEM;
+    return fill(u, v->strtab, v->sid_bits);
+  }
+  unsigned l1 = v->sid_bits - V3_SPLIT;
+  v->leaf = calloc(1u << l1, sizeof *v->leaf);
+  return !v->leaf || ims_pool_page(u->k, l1 + 3, &v->strtab) ? -ENOMEM : 0;
+}
+
+void ims_v3_stream_table_free(struct host_unit *u) {
+  struct smmuv3_driver *v = &u->smmuv3;
+  for (uint32_t i = 0; v->leaf && i < 1u << (v->sid_bits - V3_SPLIT); i++)
+    if (v->leaf[i])
+      ims_pool_free(u->k, v->leaf[i], V3_SPLIT + 6);
+  if (v->strtab)
+    ims_pool_free(u->k, v->strtab, v->two_level ? v->sid_bits - V3_SPLIT + 3u : v->sid_bits + 6u);
+  free(v->leaf);
+  v->leaf = NULL;
+  v->strtab = 0;
+}
+
+static int ste_at(struct host_unit *u, uint32_t sid, uint64_t *hpa) {
+  struct smmuv3_driver *v = &u->smmuv3;
+  if (sid >> v->sid_bits)
+    return -ENODEV;
+  if (!v->two_level) {
+    *hpa = ims_stream_linear_at(v->strtab, v->sid_bits, sid);
+    return 0;
+  }
+  uint32_t index = ims_stream_l1_index(V3_SPLIT, sid);
+  if (!v->leaf[index]) {
+    if (ims_pool_page(u->k, V3_SPLIT + 6, &v->leaf[index]))
+      return -ENOMEM;
+    uint64_t l1 = v->leaf[index];
+    ims_stream_l1_set(&l1, IMS_STREAM_L1_SPAN, V3_SPLIT + 1);
+    int err = fill(u, v->leaf[index], V3_SPLIT);
+    if (!err)
+      err = ims_store(u->k, u, ~0u, "level-1 stream table descriptor",
+                      ims_stream_l1_at(v->strtab, v->sid_bits, V3_SPLIT, sid), l1)
+                ? -EIO
+                : 0;
+    if (!err) { // a unit may have kept the descriptor without a leaf
+      struct v3_cmd c = ims_v3_cfgi_ste(sid, false);
+      err = ims_v3_submit(u, &c, 1);
+    }
+    if (err)
+      return err;
+  }
+  *hpa = v->leaf[index] + (uint64_t)ims_stream_l2_index(V3_SPLIT, sid) * IMS_STE_BYTES;
+  return 0;
+}
+
+// ---- An STE ---------------------------------------------------------------------------------------------------------
+
+static int edit_store(void *ctx, unsigned word, uint64_t value) {
+  struct ims_device *dev = ctx;
+  dev->k->count.entries_written++;
+  return ims_store(dev->k, dev->unit, dev->cfg.source, "STE", dev->smmuv3->ste + 8ull * word, value) ? -EIO : 0;
+}
+
+static int edit_sync(void *ctx) {
+  const struct ims_device *dev = ctx;
+  struct v3_cmd c = ims_v3_cfgi_ste(dev->cfg.source, true);
+  return ims_v3_submit(dev->unit, &c, 1);
+}
+
+static int install(struct ims_device *dev, const uint64_t target[IMS_STE_WORDS]) {
+  uint64_t now[IMS_STE_WORDS];
+  if (ims_mem_read(dev->k->mem, dev->smmuv3->ste, now, sizeof now))
+    return -EIO;
+  int err = ims_v3_ste_edit(now, target, &(struct v3_editor){dev, edit_store, edit_sync});
+  struct v3_cmd prefetch = ims_v3_cmd(IMS_SMMUV3_CMD_PREFETCH_CONFIG);
+  ims_v3_cmd_set(&prefetch, IMS_SMMUV3_COMMAND_SID_FIELD, dev->cfg.source);
+  ims_v3_send(dev->unit, &prefetch, 1); // Facts 4.2, end of step 7: nobody waits for it
+  return err;
+}
+
+static void compose_default(const struct ims_device *dev, uint64_t ste[IMS_STE_WORDS]) {
+  ste[0] = default_word(dev->unit, 0);
+  ste[1] = default_word(dev->unit, 1);
+}
+
+static uint64_t eats(const struct ims_device *dev) { return dev->ats_works; }
+
+// The host's own CD table. `dss`: what the device's requests without a substream do.
+static void compose_s1(const struct ims_device *dev, unsigned dss, uint64_t ste[IMS_STE_WORDS]) {
+  const struct smmuv3_device *s = dev->smmuv3;
+  ims_ste_set(ste, IMS_STE_V, 1);
+  ims_ste_set(ste, IMS_STE_CONFIG, CONFIG_S1);
+  ims_ste_set(ste, IMS_STE_S1FMT, s->s1fmt);
+  ims_ste_set_address(ste, IMS_STE_S1CONTEXTPTR, dev->pasid_dir);
+  ims_ste_set(ste, IMS_STE_S1CDMAX, s->s1cdmax);
+  ims_ste_set(ste, IMS_STE_S1DSS, dss);
+  ims_ste_set(ste, IMS_STE_S1CIR, WRITE_BACK);
+  ims_ste_set(ste, IMS_STE_S1COR, WRITE_BACK);
+  ims_ste_set(ste, IMS_STE_S1CSH, INNER);
+  ims_ste_set(ste, IMS_STE_S1STALLD, dev->unit->smmuv3.caps.stall_model == 0 && !s->stall);
+  ims_ste_set(ste, IMS_STE_EATS, eats(dev));
+  ims_ste_set(ste, IMS_STE_PPAR, dev->pri_works && dev->unit->smmuv3.caps.pps == 0);
+  if (dss == S1DSS_BYPASS)
+    ims_ste_set(ste, IMS_STE_SHCFG, SHCFG_INCOMING);
+}
+
+static unsigned s2_tg(const struct ims_pgt *p) {
+  return p->fmt->page_shift == 12 ? 0 : p->fmt->page_shift == 16 ? 1 : 2;
+}
+
+// SL0 by the number of levels: 4 KB counts from level 2, the others from level 3 (DDI 0487 D8.2.2).
+static unsigned s2_sl0(const struct ims_pgt *p) { return p->fmt->page_shift == 12 ? p->levels - 2u : p->levels - 1u; }
+
+static void compose_s2(const struct ims_device *dev, const struct hdomain *d, uint16_t vmid,
+                       uint64_t ste[IMS_STE_WORDS]) {
+  const struct ims_smmuv3_config *c = &dev->unit->smmuv3.caps;
+  const struct ims_pgt *p = &d->paging->pgt;
+  ims_ste_set(ste, IMS_STE_V, 1);
+  ims_ste_set(ste, IMS_STE_CONFIG, CONFIG_S2);
+  ims_ste_set(ste, IMS_STE_EATS, eats(dev));
+  ims_ste_set(ste, IMS_STE_S2FWB, (p->flags & IMS_PGT_FWB) != 0);
+  ims_ste_set(ste, IMS_STE_SHCFG, SHCFG_INCOMING);
+  ims_ste_set(ste, IMS_STE_PPAR, dev->pri_works && c->pps == 0);
+  ims_ste_set(ste, IMS_STE_S2VMID, vmid);
+  ims_ste_set(ste, IMS_STE_S2T0SZ, 64u - p->in_bits);
+  ims_ste_set(ste, IMS_STE_S2SL0, s2_sl0(p));
+  ims_ste_set(ste, IMS_STE_S2IR0, WRITE_BACK);
+  ims_ste_set(ste, IMS_STE_S2OR0, WRITE_BACK);
+  ims_ste_set(ste, IMS_STE_S2SH0, INNER);
+  ims_ste_set(ste, IMS_STE_S2TG, s2_tg(p));
+  ims_ste_set(ste, IMS_STE_S2PS, c->oas);
+  ims_ste_set(ste, IMS_STE_S2AA64, 1);
+  ims_ste_set(ste, IMS_STE_S2PTW, 1);
+  ims_ste_set(ste, IMS_STE_S2S, dev->smmuv3->stall && !dev->ats_works); // 5.2: not with EATS
+  ims_ste_set(ste, IMS_STE_S2R, 1);
+  ims_ste_set_address(ste, IMS_STE_S2TTB, p->root);
+}
+
+// Facts 4.2, B6.
+static void compose_guest(const struct ims_device *dev, const struct hdomain *d, uint16_t vmid,
+                          const struct guest_stage1 *g, uint64_t ste[IMS_STE_WORDS]) {
+  if (g && g->config == GUEST_ABORT) {
+    ims_ste_set(ste, IMS_STE_V, 1);
+    return;
+  }
+  compose_s2(dev, d, vmid, ste);
+  if (!g || g->config != GUEST_TRANSLATE)
+    return;
+  ims_ste_set(ste, IMS_STE_CONFIG, CONFIG_NESTED);
+  ims_ste_set(ste, IMS_STE_S1FMT, g->pasid_bits ? g->s1fmt : 0u);
+  ims_ste_set_address(ste, IMS_STE_S1CONTEXTPTR, g->base);
+  ims_ste_set(ste, IMS_STE_S1CDMAX, g->pasid_bits);
+  ims_ste_set(ste, IMS_STE_S1DSS, g->s1dss);
+  ims_ste_set(ste, IMS_STE_S1CIR, WRITE_BACK);
+  ims_ste_set(ste, IMS_STE_S1COR, WRITE_BACK);
+  ims_ste_set(ste, IMS_STE_S1CSH, INNER);
+  ims_ste_set(ste, IMS_STE_S1STALLD, dev->unit->smmuv3.caps.stall_model == 0 && !dev->smmuv3->stall);
+  ims_ste_set(ste, IMS_STE_MEV, 1);
+}
+
+// ---- Devices --------------------------------------------------------------------------------------------------------
+
+static void settle(struct ims_device *dev) {
+  const struct ims_smmuv3_config *c = &dev->unit->smmuv3.caps;
+  dev->ats_works = dev->ats_on && c->ats;
+  dev->pri_works = dev->ats_works && dev->pri_on && c->pri;
+}
+
+int ims_v3_device_init(struct ims_device *dev) {
+  const struct ims_smmuv3_config *c = &dev->unit->smmuv3.caps;
+  struct smmuv3_device *s = calloc(1, sizeof *s);
+  if (!s)
+    return IMS_ERR_NOMEM;
+  dev->smmuv3 = s;
+  settle(dev);
+  unsigned bits = dev->cfg.pasid_bits < c->ssidsize ? dev->cfg.pasid_bits : c->ssidsize;
+  s->s1cdmax = (uint8_t)bits;
+  s->stall = c->stall_model == 2 || (c->stall_model == 0 && dev->cfg.stall);
+  dev->max_pasids = bits ? 1u << bits : 0;
+  int err = ste_at(dev->unit, dev->cfg.source, &s->ste);
+  if (!err)
+    return IMS_ERR_OK;
+  free(s);
+  return err == -ENODEV ? IMS_ERR_INVAL : err == -ENOMEM ? IMS_ERR_NOSPACE : IMS_ERR_IO;
+}
+
+void ims_v3_device_fini(struct ims_device *dev) {
+  struct smmuv3_device *s = dev->smmuv3;
+  uint64_t ste[IMS_STE_WORDS] = {0};
+  compose_default(dev, ste);
+  install(dev, ste);
+  ims_v3_cd_table_free(dev);
+  free(s);
+}
+
+// Nothing is attached: the STE says abort or bypass, where EATS does not count.
+void ims_v3_device_changed(struct ims_device *dev) { settle(dev); }
+
+// What the device keeps of a substream, or (0) all it keeps.
+static void forget_atc(struct ims_device *dev, uint32_t ssid) {
+  struct v3_cmd c[2] = {ims_v3_atc_inv(dev, ssid, 0, ~0ull), ims_v3_atc_inv(dev, ~0u, 0, ~0ull)};
+  if (dev->ats_works)
+    ims_v3_submit(dev->unit, c, ssid || !dev->max_pasids ? 1 : 2);
+}
+
+// ---- Attachments ----------------------------------------------------------------------------------------------------
+
+static bool has_s2(const struct ims_device *dev) {
+  const struct attachment *a = ims_attachment(dev, 0);
+  return a && a->domain->type == HDOMAIN_PAGING && !a->domain->paging->s1;
+}
+
+// The STE of a device with a CD table of the host's: what becomes of requests without a substream.
+static int install_s1(struct ims_device *dev, bool own) {
+  uint64_t ste[IMS_STE_WORDS] = {0};
+  unsigned dss = own ? S1DSS_SSID0 : dev->k->cfg.smmu_bypass ? S1DSS_BYPASS : S1DSS_TERMINATE;
+  compose_s1(dev, dss, ste);
+  int err = install(dev, ste);
+  dev->smmuv3->in_ste = true;
+  return err;
+}
+
+static int install_default(struct ims_device *dev) {
+  uint64_t ste[IMS_STE_WORDS] = {0};
+  compose_default(dev, ste);
+  dev->smmuv3->in_ste = false;
+  return install(dev, ste);
+}
+
+static int attach_own(struct ims_device *dev, const struct hdomain *d, uint16_t id) {
+  uint64_t ste[IMS_STE_WORDS] = {0};
+  if (!d->paging->s1) {
+    if (dev->smmuv3->ssids)
+      return -EBUSY; // a second stage would come under the processes' tables
+    compose_s2(dev, d, id, ste);
+    dev->smmuv3->in_ste = false;
+    int err = install(dev, ste);
+    if (err)
+      install_default(dev);
+    return err;
+  }
+  int err = ims_v3_cd_write(dev, 0, d, id);
+  if (!err && (err = install_s1(dev, true)))
+    ims_v3_cd_clear(dev, 0, false);
+  return err;
+}
+
+int ims_v3_attach(struct ims_device *dev, uint32_t pasid, const struct hdomain *d, uint16_t id) {
+  struct smmuv3_device *s = dev->smmuv3;
+  int err;
+  if (!pasid && d->type == HDOMAIN_PAGING) {
+    err = attach_own(dev, d, id);
+  } else if (d->type != HDOMAIN_SVA || pasid >= dev->max_pasids) {
+    return -ENODEV;
+  } else if (has_s2(dev)) {
+    return -EINVAL;
+  } else {
+    err = ims_v3_cd_write(dev, pasid, d, id);
+    if (!err && !s->in_ste && (err = install_s1(dev, false)))
+      ims_v3_cd_clear(dev, pasid, false);
+    if (!err)
+      s->ssids++;
+  }
+  // What the device was told while something else was in force.
+  if (!err)
+    forget_atc(dev, pasid);
+  return err;
+}
+
+// Nothing of (device, substream) is left on its way: the queues are handled, what waits is answered.
+static void drain(struct ims_device *dev, uint32_t pasid) {
+  ims_v3_events(dev->unit);
+  ims_v3_page_requests(dev->unit);
+  ims_iopf_drop(dev, pasid);
+}
+
+void ims_v3_detach(struct ims_device *dev, uint32_t pasid, const struct hdomain *d, uint16_t id, bool gone) {
+  struct smmuv3_device *s = dev->smmuv3;
+  struct v3_cmd tlbi = ims_v3_tlbi(IMS_SMMUV3_CMD_TLBI_NH_ASID, 0, id);
+  if (!pasid) {
+    if (d->paging->s1)
+      ims_v3_cd_clear(dev, 0, false);
+    if (s->ssids)
+      install_s1(dev, false);
+    else
+      install_default(dev);
+    forget_atc(dev, 0);
+    drain(dev, 0);
+    return;
+  }
+  ims_v3_cd_clear(dev, pasid, gone);
+  if (gone) { // the attachment stays until it is unbound; its table goes now
+    ims_v3_submit(dev->unit, &tlbi, 1);
+    forget_atc(dev, pasid);
+    return;
+  }
+  s->ssids--;
+  if (!s->ssids && !ims_attachment(dev, 0))
+    install_default(dev);
+  forget_atc(dev, pasid);
+  drain(dev, pasid);
+}
+
+int ims_v3_set_guest(struct ims_device *dev, const struct hdomain *d, uint16_t vmid, const struct guest_stage1 *g) {
+  const struct ims_smmuv3_config *c = &dev->unit->smmuv3.caps;
+  uint64_t ste[IMS_STE_WORDS] = {0};
+  if (g && g->config == GUEST_TRANSLATE &&
+      (g->pasid_bits > c->ssidsize || g->s1fmt > V3_CD_LEAF_FMT || g->s1dss > S1DSS_SSID0 ||
+       (g->s1fmt && g->pasid_bits && !c->cd2l)))
+    return -EINVAL;
+  compose_guest(dev, d, vmid, g, ste);
+  int err = install(dev, ste);
+  // TLB entries need nothing: they carry the VMID, and the guest owns its ASIDs. The device has no such tags.
+  forget_atc(dev, 0);
+  if (!g)
+    drain(dev, ~0u);
+  return err;
+}
