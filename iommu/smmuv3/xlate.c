@@ -31,9 +31,9 @@ static void write_record(struct smmuv3 *s, const struct ims_request *req, struct
   put(res, IMS_SMMUV3_EVENT_SID_FIELD, req->source);
   uint32_t has = info->fields;
   bool write = access & IMS_ACC_W, read = access & IMS_ACC_R;
-  // An atomic counts as a write; from v3.1 on as a read when reading alone is not permitted (7.3, RnW).
+  // An atomic counts as a write; from v3.1 on as a read when its page may be written but not read (13.1.1).
   bool rnw = !write || (read && s->cfg.version >= 1 && fault->event == IMS_SMMUV3_F_PERMISSION &&
-                        res->walk.cause == IMS_WALK_READ);
+                        fault->class == SMMU_CLASS_IN && res->walk.cause == IMS_WALK_READ);
 #define PUT(name, value)                                                                                               \
   do {                                                                                                                 \
     if (has >> IMS_SMMUV3_EVENT_##name##_FIELD & 1)                                                                    \
