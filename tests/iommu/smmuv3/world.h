@@ -11,7 +11,7 @@ namespace smmu {
 constexpr uint32_t kStream = 0x47;      // not in the first leaf of a two-level stream table
 constexpr uint32_t kSub = 70;           // not in the first leaf of a two-level CD table
 constexpr uint64_t kGuestTop = 32 * MB; // the guest has a page here that nothing else uses
-constexpr uint64_t kAlias = 1ull << 40; // kAlias + IPA is a second place for guest memory, mapped by move()
+constexpr uint64_t kAlias = 1ull << 44; // kAlias + IPA is a second place for guest memory, mapped by move()
 
 struct Plan {
   unsigned config = kNested;
