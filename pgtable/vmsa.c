@@ -94,15 +94,18 @@ static unsigned mair_of(unsigned memattr) {
 
 static bool is_device(unsigned mair) { return !(mair & 0xf0); }
 
-// Cacheability nibbles of two stages: the weaker wins, allocation hints of stage 1 stay where it does (D8.6.5).
+// Cacheability nibbles of two stages: the weaker wins. Allocation hints, transience among them (bit 3 clear), are those of
+// stage 1 where the result is cacheable (D8.6.5).
 static unsigned weaker(unsigned a, unsigned b) {
   unsigned non = 4;
   if (a == non || b == non)
     return non;
   bool wt = !(a & 4) || !(b & 4); // write-through has bit 2 clear, write-back set (and non-cacheable is 0b0100)
-  unsigned hints = a & 3;
-  return wt ? 8 | hints : 0xc | hints;
+  return (a & 0xb) | (wt ? 0 : 4);
 }
+
+// Write-back with the hints of stage 1, or all of them where it has none (D8.6.6).
+static unsigned forced_back(unsigned a) { return a & 0xb ? a | 4 : 0xf; }
 
 // D8.6.6: MemAttr[2:0] with FWB.
 static unsigned forced(unsigned s1, unsigned memattr) {
@@ -111,9 +114,9 @@ static unsigned forced(unsigned s1, unsigned memattr) {
     return is_device(s1) && (s1 & 0xc) < device ? s1 & 0xc : device;
   }
   switch (memattr & 3) {
-  case 1: return is_device(s1) ? s1 : 0x44;
-  case 2: return 0xff;
-  default: return s1; // 0b111; 0b100 is reserved and taken like it
+  case 2: return is_device(s1) ? 0xff : forced_back(s1 >> 4) << 4 | forced_back(s1 & 15);
+  case 3: return s1;
+  default: return is_device(s1) ? s1 : 0x44; // 0b101; 0b100 is reserved and taken like it
   }
 }
 
