@@ -207,10 +207,10 @@ static inline uint64_t ims_pgt_page(const struct ims_pgt *p, unsigned level, uin
 }
 
 // log2 of what a leaf's translation covers when the contiguous hint is taken (D8.7.1): the whole run, unless it does not
-// fit the input range, or the entry does not lie in its run as the others must.
+// fit the input range or the output size (RXFDVL), or the entry does not lie in its run as the others must.
 static inline unsigned ims_pgt_reach(const struct ims_pgt *p, unsigned level, uint64_t e, uint64_t in) {
   unsigned shift = ims_pgt_shift(p->fmt, level), run = shift + p->fmt->contiguous[level];
-  if (!(p->flags & IMS_PGT_CONTIGUOUS) || !(e & IMS_VMSA_CONTIGUOUS) || run > p->in_bits)
+  if (!(p->flags & IMS_PGT_CONTIGUOUS) || !(e & IMS_VMSA_CONTIGUOUS) || run > p->in_bits || run > p->out_bits)
     return shift;
   return ((ims_pgt_addr(p, e) ^ in) & ((1ull << run) - 1)) >> shift ? shift : run;
 }
