@@ -23,6 +23,11 @@ extern "C" {
 
 #define IMS_PGT_MAX_LEVELS 5
 
+// Functions of the walk's inner loop: folded into it, where the family of formats is often known.
+#define IMS_PGT_INLINE    static inline __attribute__((always_inline))
+// In a branch that is hardly ever taken: keeps the compiler from doing its work always and choosing afterwards.
+#define IMS_PGT_RARELY(x) __asm__("" : "+r"(x))
+
 enum ims_pgt_kind { IMS_PGT_X86_FS, IMS_PGT_VTD_SS, IMS_PGT_VMSA_S1, IMS_PGT_VMSA_S2 };
 
 // Rights. R, W, X as the words say; U = unprivileged requests too (always set in a second stage). VMSA tells execution
@@ -148,47 +153,55 @@ void ims_x86_fs_format(struct ims_pgt_format *f, unsigned haw, bool gb_pages, bo
 // VT-d second stage. mb2, gb1: CAP.SSLPS; snp: ECAP.SC; exec: X counts towards presence (rev 3.x, SSEE).
 void ims_vtd_ss_format(struct ims_pgt_format *f, unsigned haw, bool mb2, bool gb1, bool snp, bool exec);
 
-static inline unsigned ims_pgt_shift(const struct ims_pgt_format *f, unsigned level) { return f->shift[level]; }
+IMS_PGT_INLINE unsigned ims_pgt_shift(const struct ims_pgt_format *f, unsigned level) { return f->shift[level]; }
 
-static inline bool ims_pgt_is_vmsa(const struct ims_pgt *p) { return p->fmt->kind >= IMS_PGT_VMSA_S1; }
+IMS_PGT_INLINE bool ims_pgt_is_vmsa(const struct ims_pgt *p) { return p->fmt->kind >= IMS_PGT_VMSA_S1; }
 
 // Which entry of a table `in` falls to. The top table has as many entries as the input has bits for: fewer than a page
-// holds, or, where tables are concatenated (VMSA stage 2, D8.2.2), up to sixteen times as many.
-static inline uint64_t ims_pgt_index(const struct ims_pgt *p, unsigned level, uint64_t in) {
+// holds, or, where tables are concatenated (VMSA stage 2, D8.2.2), up to sixteen times as many. `top` is ims_pgt_top().
+IMS_PGT_INLINE uint32_t ims_pgt_top(const struct ims_pgt *p) {
+  unsigned shift = p->fmt->shift[p->levels];
+  return p->in_bits > shift ? (uint32_t)((1ull << (p->in_bits - shift)) - 1) : 0;
+}
+IMS_PGT_INLINE uint64_t ims_pgt_index_below(const struct ims_pgt *p, unsigned level, uint64_t in, uint32_t top) {
   if (!ims_pgt_is_vmsa(p)) // nine bits at every level, the top one included
     return in >> p->fmt->shift[level] & 511;
-  uint64_t i = in << (64 - p->in_bits) >> (64 - p->in_bits) >> p->fmt->shift[level];
-  return level < p->levels ? i & ((1u << p->fmt->index_bits) - 1) : i;
+  uint32_t mask = (1u << p->fmt->index_bits) - 1;
+  return in >> p->fmt->shift[level] & (level == p->levels ? top : mask);
+}
+IMS_PGT_INLINE uint64_t ims_pgt_index(const struct ims_pgt *p, unsigned level, uint64_t in) {
+  return ims_pgt_index_below(p, level, in, ims_pgt_top(p));
 }
 
 // Address of the entry for `in` in a table of `level` at `table`.
-static inline uint64_t ims_pgt_entry_addr(const struct ims_pgt *p, unsigned level, uint64_t table, uint64_t in) {
+IMS_PGT_INLINE uint64_t ims_pgt_entry_addr(const struct ims_pgt *p, unsigned level, uint64_t table, uint64_t in) {
   return table + ims_pgt_index(p, level, in) * 8u;
 }
 
 // The address that an entry holds, of a table or of a page.
-static inline uint64_t ims_pgt_addr(const struct ims_pgt *p, uint64_t e) {
+IMS_PGT_INLINE uint64_t ims_pgt_addr(const struct ims_pgt *p, uint64_t e) {
   const struct ims_pgt_format *f = p->fmt;
   uint64_t addr = e & f->addr_mask;
-  if (ims_pgt_is_vmsa(p) && __builtin_expect(f->high_bits, 0))
+  if (ims_pgt_is_vmsa(p) && __builtin_expect(f->high_bits, 0)) {
+    IMS_PGT_RARELY(addr);
     addr |= (e >> f->high_from & ((1u << f->high_bits) - 1)) << f->high_to;
+  }
   return addr;
 }
 
 // D8.3.1, D8.15.4: not valid, then a block where none may stand (which is not valid either), then the address's size.
-static inline enum ims_pte_kind ims_vmsa_decode(const struct ims_pgt *p, unsigned level, uint64_t e) {
-  if (!(e & IMS_VMSA_VALID))
-    return IMS_PTE_EMPTY;
-  bool leaf = level == 1 || !(e & IMS_VMSA_TABLE);
-  if (level == 1 ? !(e & IMS_VMSA_TABLE) : leaf && !(p->fmt->leaf_levels >> level & 1))
-    return IMS_PTE_EMPTY;
-  if (ims_pgt_addr(p, e) >> p->out_bits)
-    return IMS_PTE_RESERVED;
-  return leaf ? IMS_PTE_LEAF : IMS_PTE_TABLE;
+IMS_PGT_INLINE enum ims_pte_kind ims_vmsa_decode(const struct ims_pgt *p, unsigned level, uint64_t e) {
+  enum ims_pte_kind kind = level > 1 ? IMS_PTE_TABLE : IMS_PTE_LEAF;
+  if (__builtin_expect((e & 3) != 3, 0)) {
+    if (!(e & IMS_VMSA_VALID) || level == 1 || !(p->fmt->leaf_levels >> level & 1))
+      return IMS_PTE_EMPTY;
+    kind = IMS_PTE_LEAF;
+  }
+  return ims_pgt_addr(p, e) >> p->out_bits ? IMS_PTE_RESERVED : kind;
 }
 
 // Order as the specification's: not present hides everything, reserved bits come before the meaning.
-static inline enum ims_pte_kind ims_pgt_decode(const struct ims_pgt *p, unsigned level, uint64_t e) {
+IMS_PGT_INLINE enum ims_pte_kind ims_pgt_decode(const struct ims_pgt *p, unsigned level, uint64_t e) {
   const struct ims_pgt_format *f = p->fmt;
   if (ims_pgt_is_vmsa(p))
     return ims_vmsa_decode(p, level, e);
@@ -201,14 +214,14 @@ static inline enum ims_pte_kind ims_pgt_decode(const struct ims_pgt *p, unsigned
 }
 
 // The page of a leaf at `level`; bits below the page size (PAT of a large page) do not belong to it.
-static inline uint64_t ims_pgt_page(const struct ims_pgt *p, unsigned level, uint64_t e) {
+IMS_PGT_INLINE uint64_t ims_pgt_page(const struct ims_pgt *p, unsigned level, uint64_t e) {
   unsigned shift = ims_pgt_shift(p->fmt, level);
   return ims_pgt_addr(p, e) >> shift << shift;
 }
 
 // log2 of what a leaf's translation covers when the contiguous hint is taken (D8.7.1): the whole run, unless it does not
 // fit the input range or the output size (RXFDVL), or the entry does not lie in its run as the others must.
-static inline unsigned ims_pgt_reach(const struct ims_pgt *p, unsigned level, uint64_t e, uint64_t in) {
+IMS_PGT_INLINE unsigned ims_pgt_reach(const struct ims_pgt *p, unsigned level, uint64_t e, uint64_t in) {
   unsigned shift = ims_pgt_shift(p->fmt, level), run = shift + p->fmt->contiguous[level];
   if (!(p->flags & IMS_PGT_CONTIGUOUS) || !(e & IMS_VMSA_CONTIGUOUS) || run > p->in_bits || run > p->out_bits)
     return shift;
@@ -216,18 +229,22 @@ static inline unsigned ims_pgt_reach(const struct ims_pgt *p, unsigned level, ui
 }
 
 // An entry as it lies in memory, and back.
-static inline uint64_t ims_pgt_swap(const struct ims_pgt *p, uint64_t e) {
-  return ims_pgt_is_vmsa(p) && __builtin_expect(p->flags & IMS_PGT_BE, 0) ? __builtin_bswap64(e) : e;
+IMS_PGT_INLINE uint64_t ims_pgt_swap(const struct ims_pgt *p, uint64_t e) {
+  if (ims_pgt_is_vmsa(p) && __builtin_expect(p->flags & IMS_PGT_BE, 0)) {
+    IMS_PGT_RARELY(e);
+    e = __builtin_bswap64(e);
+  }
+  return e;
 }
 
 // An entry after hardware has noted its use: a table's, a leaf's (VT-d 3.8; DDI 0487 D8.5).
-static inline uint64_t ims_pgt_used_table(const struct ims_pgt *p, uint64_t e) {
+IMS_PGT_INLINE uint64_t ims_pgt_used_table(const struct ims_pgt *p, uint64_t e) {
   return ims_pgt_is_vmsa(p) && !(p->flags & IMS_PGT_HAFT) ? e : e | p->a_bits;
 }
-static inline uint64_t ims_pgt_used(const struct ims_pgt *p, uint64_t e) { return e | p->a_bits; }
+IMS_PGT_INLINE uint64_t ims_pgt_used(const struct ims_pgt *p, uint64_t e) { return e | p->a_bits; }
 
 // And after a write. VMSA keeps the state in the right to write itself, in descriptors with DBM.
-static inline uint64_t ims_pgt_dirtied(const struct ims_pgt *p, uint64_t e) {
+IMS_PGT_INLINE uint64_t ims_pgt_dirtied(const struct ims_pgt *p, uint64_t e) {
   if (!ims_pgt_is_vmsa(p))
     return e | p->d_bit;
   if (!(e & IMS_VMSA_DBM))
@@ -236,20 +253,20 @@ static inline uint64_t ims_pgt_dirtied(const struct ims_pgt *p, uint64_t e) {
 }
 
 // Does this leaf fault for its accessed flag? D8.5.1.
-static inline bool ims_pgt_af_faults(const struct ims_pgt *p, uint64_t leaf) {
+IMS_PGT_INLINE bool ims_pgt_af_faults(const struct ims_pgt *p, uint64_t leaf) {
   return (p->flags & IMS_PGT_AF_FAULTS) && !(leaf & IMS_VMSA_AF);
 }
 
 // Rights over several levels without looking at each. `all` collects what is ANDed, `any` what is ORed since it denies
 // where it is set; the rights are asked for once, at the end. x86 puts every entry into both. VMSA keeps the leaf in
 // `all`, the hierarchical attributes of the tables in `any` (D8.4.1.2); stage 2 has the leaf only.
-static inline uint64_t ims_pgt_all(const struct ims_pgt *p) {
+IMS_PGT_INLINE uint64_t ims_pgt_all(const struct ims_pgt *p) {
   return !ims_pgt_is_vmsa(p)               ? ~0ull
          : p->fmt->kind == IMS_PGT_VMSA_S1 ? (uint64_t)IMS_VMSA_AP1
                                            : (uint64_t)(IMS_VMSA_S2AP_R | IMS_VMSA_S2AP_W);
 }
 
-static inline void ims_pgt_collect(const struct ims_pgt *p, bool leaf, uint64_t e, uint64_t *all, uint64_t *any) {
+IMS_PGT_INLINE void ims_pgt_collect(const struct ims_pgt *p, bool leaf, uint64_t e, uint64_t *all, uint64_t *any) {
   if (!ims_pgt_is_vmsa(p)) {
     *all &= e;
     *any |= e;
@@ -261,7 +278,7 @@ static inline void ims_pgt_collect(const struct ims_pgt *p, bool leaf, uint64_t 
 }
 
 // D8.4.1, stage 1: AP, UXN, PXN under APTable, XNTable, PXNTable. What hardware may turn writable counts as writable.
-static inline unsigned ims_vmsa_s1_perm(const struct ims_pgt *p, uint64_t leaf, uint64_t tables) {
+IMS_PGT_INLINE unsigned ims_vmsa_s1_perm(const struct ims_pgt *p, uint64_t leaf, uint64_t tables) {
   uint64_t e = ims_pgt_dirtied(p, leaf);
   unsigned perm = IMS_PERM_R;
   if (!(e & IMS_VMSA_AP2) && !(tables & IMS_VMSA_AP1_TABLE))
@@ -278,7 +295,7 @@ static inline unsigned ims_vmsa_s1_perm(const struct ims_pgt *p, uint64_t leaf, 
 }
 
 // D8.4.2, stage 2: S2AP and XN[1:0].
-static inline unsigned ims_vmsa_s2_perm(const struct ims_pgt *p, uint64_t leaf) {
+IMS_PGT_INLINE unsigned ims_vmsa_s2_perm(const struct ims_pgt *p, uint64_t leaf) {
   static const uint8_t exec[4] = {IMS_PERM_X | IMS_PERM_PX, IMS_PERM_X, 0, IMS_PERM_PX};
   uint64_t e = ims_pgt_dirtied(p, leaf);
   unsigned xn = (unsigned)(e >> 53) & (p->fmt->xnx ? 3u : 2u);
@@ -287,7 +304,7 @@ static inline unsigned ims_vmsa_s2_perm(const struct ims_pgt *p, uint64_t leaf) 
 }
 
 // Rights of one x86 entry, or of several ANDed.
-static inline unsigned ims_pgt_perm(const struct ims_pgt *p, uint64_t e) {
+IMS_PGT_INLINE unsigned ims_pgt_perm(const struct ims_pgt *p, uint64_t e) {
   switch (p->fmt->kind) {
   case IMS_PGT_X86_FS: return IMS_PERM_R | (e & IMS_FS_RW) | (e & IMS_FS_US) << 1 | (unsigned)(~e >> 63) << 2;
   case IMS_PGT_VTD_SS: return (e & 7u) | IMS_PERM_U | (p->flags & IMS_PGT_EXEC ? 0u : (unsigned)IMS_PERM_X);
@@ -296,7 +313,7 @@ static inline unsigned ims_pgt_perm(const struct ims_pgt *p, uint64_t e) {
   }
 }
 
-static inline unsigned ims_pgt_perm_over(const struct ims_pgt *p, uint64_t all, uint64_t any) {
+IMS_PGT_INLINE unsigned ims_pgt_perm_over(const struct ims_pgt *p, uint64_t all, uint64_t any) {
   switch (p->fmt->kind) {
   case IMS_PGT_VMSA_S1: return ims_vmsa_s1_perm(p, all, any);
   case IMS_PGT_VMSA_S2: return ims_vmsa_s2_perm(p, all);
@@ -306,7 +323,7 @@ static inline unsigned ims_pgt_perm_over(const struct ims_pgt *p, uint64_t all, 
 
 // The canonical or range check of the input. VT-d 3.6 (first stage), 3.7 (second stage); DDI 0487 D8.1 (an ignored top
 // byte has been replaced by the sign of bit 55 before).
-static inline bool ims_pgt_in_range(const struct ims_pgt *p, uint64_t in) {
+IMS_PGT_INLINE bool ims_pgt_in_range(const struct ims_pgt *p, uint64_t in) {
   if (p->fmt->kind == IMS_PGT_X86_FS) {
     int64_t top = (int64_t)in >> (p->in_bits - 1);
     return top == 0 || top == -1;
@@ -320,7 +337,7 @@ enum ims_deny { IMS_DENY_NOTHING, IMS_DENY_USER, IMS_DENY_EXEC, IMS_DENY_WRITE, 
 
 // D8.4.1: an instruction access needs the right to execute alone. Memory that unprivileged software may write is never
 // privileged-executable; WXN, PAN and EPAN as the regime has them.
-static inline enum ims_deny ims_vmsa_s1_judge(const struct ims_pgt *p, unsigned perm, unsigned access) {
+IMS_PGT_INLINE enum ims_deny ims_vmsa_s1_judge(const struct ims_pgt *p, unsigned perm, unsigned access) {
   bool user = !(access & IMS_ACC_PRIV) && !(p->flags & IMS_PGT_ONE_EL);
   bool writable = perm & IMS_PERM_W;
   if (access & IMS_ACC_X) {
@@ -342,7 +359,7 @@ static inline enum ims_deny ims_vmsa_s1_judge(const struct ims_pgt *p, unsigned 
 }
 
 // D8.4.2.
-static inline enum ims_deny ims_vmsa_s2_judge(unsigned perm, unsigned access) {
+IMS_PGT_INLINE enum ims_deny ims_vmsa_s2_judge(unsigned perm, unsigned access) {
   if (access & IMS_ACC_X)
     return perm & (access & IMS_ACC_PRIV ? IMS_PERM_PX : IMS_PERM_X) ? IMS_DENY_NOTHING : IMS_DENY_EXEC;
   if ((access & IMS_ACC_W) && !(perm & IMS_PERM_W))
@@ -350,8 +367,21 @@ static inline enum ims_deny ims_vmsa_s2_judge(unsigned perm, unsigned access) {
   return (access & IMS_ACC_R) && !(perm & IMS_PERM_R) ? IMS_DENY_READ : IMS_DENY_NOTHING;
 }
 
+// What requests of a privilege may do, as IMS_PERM_R|W|X: the same rules asked for each access at once.
+IMS_PGT_INLINE unsigned ims_vmsa_s1_rights(const struct ims_pgt *p, unsigned perm, bool priv) {
+  unsigned access = priv ? (unsigned)IMS_ACC_PRIV : 0u, rights = 0;
+  if (ims_vmsa_s1_judge(p, perm, access | IMS_ACC_R) == IMS_DENY_NOTHING)
+    rights = IMS_PERM_R | (perm & IMS_PERM_W);
+  if (ims_vmsa_s1_judge(p, perm, access | IMS_ACC_X) == IMS_DENY_NOTHING)
+    rights |= IMS_PERM_X;
+  return rights;
+}
+IMS_PGT_INLINE unsigned ims_vmsa_s2_rights(unsigned perm, bool priv) {
+  return (perm & (IMS_PERM_R | IMS_PERM_W)) | (perm & (priv ? IMS_PERM_PX : IMS_PERM_X) ? (unsigned)IMS_PERM_X : 0u);
+}
+
 // May `access` use a page with the rights `perm` of this first stage? VT-d 3.6.2; order: user, execute, write.
-static inline enum ims_deny ims_fs_judge(const struct ims_pgt *p, unsigned perm, unsigned access) {
+IMS_PGT_INLINE enum ims_deny ims_fs_judge(const struct ims_pgt *p, unsigned perm, unsigned access) {
   if (ims_pgt_is_vmsa(p))
     return ims_vmsa_s1_judge(p, perm, access);
   bool user = !(access & IMS_ACC_PRIV);
@@ -369,7 +399,7 @@ static inline enum ims_deny ims_fs_judge(const struct ims_pgt *p, unsigned perm,
 }
 
 // Likewise for a second stage: nothing permitted at all, then write, then read (VT-d 7.x, SSS.2, SGN.6, SGN.7).
-static inline enum ims_deny ims_ss_judge(const struct ims_pgt *p, unsigned perm, unsigned access) {
+IMS_PGT_INLINE enum ims_deny ims_ss_judge(const struct ims_pgt *p, unsigned perm, unsigned access) {
   if (ims_pgt_is_vmsa(p))
     return ims_vmsa_s2_judge(perm, access);
   unsigned rw = perm & (IMS_PERM_R | IMS_PERM_W | (p->flags & IMS_PGT_EXEC ? (unsigned)IMS_PERM_X : 0u));

@@ -120,7 +120,7 @@ static unsigned forced(unsigned s1, unsigned memattr) {
   }
 }
 
-uint32_t ims_vmsa_s2_attr(const struct ims_pgt *s2, bool has_s1, uint32_t attr, unsigned memory, unsigned shift) {
+uint32_t ims_vmsa_combine(const struct ims_pgt *s2, bool has_s1, uint32_t attr, unsigned memory) {
   unsigned memattr = memory & 15, sh2 = memory >> 4 & 3;
   unsigned s1 = has_s1 ? IMS_ATTR_GET(attr, IMS_ATTR_MEM, 8) : 0xff, sh1 = IMS_ATTR_GET(attr, IMS_ATTR_SH, 2);
   unsigned mem;
@@ -141,6 +141,5 @@ uint32_t ims_vmsa_s2_attr(const struct ims_pgt *s2, bool has_s1, uint32_t attr, 
   if (is_device(mem) || mem == 0x44)
     sh = 2;
   uint32_t keep = attr & ~(0xffu << IMS_ATTR_MEM | 3u << IMS_ATTR_SH);
-  return keep | mem << IMS_ATTR_MEM | sh << IMS_ATTR_SH | shift << IMS_ATTR_S2_SHIFT |
-         ims_vmsa_tg(s2) << IMS_ATTR_S2_PAGE;
+  return keep | mem << IMS_ATTR_MEM | sh << IMS_ATTR_SH;
 }

@@ -56,29 +56,38 @@ static inline unsigned ims_vmsa_root_log2(const struct ims_pgt *p) {
 }
 
 // TG of a TLBI: 1 4 KB, 2 16 KB, 3 64 KB.
-static inline uint32_t ims_vmsa_tg(const struct ims_pgt *p) { return (p->fmt->page_shift - 10u) / 2u; }
+IMS_PGT_INLINE uint32_t ims_vmsa_tg(const struct ims_pgt *p) { return (p->fmt->page_shift - 10u) / 2u; }
 
 // MemAttr (4 bits) and shareability (2) of a stage-2 leaf.
-static inline unsigned ims_vmsa_s2_memory(const struct ims_pgt *p, uint64_t leaf) {
+IMS_PGT_INLINE unsigned ims_vmsa_s2_memory(const struct ims_pgt *p, uint64_t leaf) {
   unsigned sh = p->fmt->ds ? p->sh : (unsigned)(leaf >> 8) & 3u;
   return ((unsigned)(leaf >> 2) & 15u) | sh << 4;
 }
 
 // Is that Device memory, whatever stage 1 says? D8.6.5, D8.6.6.
-static inline bool ims_vmsa_s2_device(const struct ims_pgt *p, unsigned memory) {
+IMS_PGT_INLINE bool ims_vmsa_s2_device(const struct ims_pgt *p, unsigned memory) {
   return p->flags & IMS_PGT_FWB ? !(memory & 4) : !(memory & 12);
 }
 
 // IMS_ATTR_* of a stage-1 leaf, of log2 size `shift`.
-static inline uint32_t ims_vmsa_s1_attr(const struct ims_pgt *p, uint64_t leaf, unsigned shift) {
+IMS_PGT_INLINE uint32_t ims_vmsa_s1_attr(const struct ims_pgt *p, uint64_t leaf, unsigned shift) {
   uint32_t mem = (uint32_t)(p->mair >> (leaf >> 2 & 7) * 8) & 0xff;
   uint32_t sh = p->fmt->ds ? p->sh : (uint32_t)(leaf >> 8) & 3u;
   return shift << IMS_ATTR_S1_SHIFT | mem << IMS_ATTR_MEM | sh << IMS_ATTR_SH | ims_vmsa_tg(p) << IMS_ATTR_S1_PAGE |
          (leaf & IMS_VMSA_NG ? 0u : 1u << IMS_ATTR_GLOBAL);
 }
 
-// IMS_ATTR_* after stage 2, combined with those of stage 1 where there is one.
-uint32_t ims_vmsa_s2_attr(const struct ims_pgt *s2, bool has_s1, uint32_t attr, unsigned memory, unsigned shift);
+// IMS_ATTR_* after stage 2, combined with those of stage 1 where there is one. What almost all memory is, write-back in
+// both stages and inner shareable, stays so; the rules for the rest are behind a call.
+uint32_t ims_vmsa_combine(const struct ims_pgt *s2, bool has_s1, uint32_t attr, unsigned memory);
+static inline uint32_t ims_vmsa_s2_attr(const struct ims_pgt *s2, bool has_s1, uint32_t attr, unsigned memory,
+                                        unsigned shift) {
+  bool plain = has_s1 && memory == (15u | 3u << 4) && !(s2->flags & IMS_PGT_FWB) &&
+               (attr >> IMS_ATTR_MEM & 0x3ff) == (0xffu | 3u << 8);
+  if (!plain)
+    attr = ims_vmsa_combine(s2, has_s1, attr, memory);
+  return attr | shift << IMS_ATTR_S2_SHIFT | ims_vmsa_tg(s2) << IMS_ATTR_S2_PAGE;
+}
 
 #ifdef __cplusplus
 }

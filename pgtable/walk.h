@@ -67,6 +67,7 @@ struct ims_walk_stage2 {
   bool dirty;     // the leaf's D bit is set, or none is wanted
   bool located;   // entry and entry_hpa are the leaf (false when the nested TLB answered)
   bool fresh;     // do not ask the nested TLB
+  uint32_t top;   // ims_pgt_top
   uint64_t in, table, entry, entry_hpa;
   uint64_t all, any; // entries read so far: ims_pgt_collect
   uint64_t desired;
@@ -95,6 +96,7 @@ struct ims_walk {
   // On the way through the first stage.
   uint16_t state, update_state;
   uint8_t leaf;      // log2 of the first-stage leaf
+  uint32_t top_mask; // ims_pgt_top
   uint8_t level;     // of the entry at hand; 0 = the page itself
   uint8_t retries;   // lost compare-and-swaps
   bool table_known;  // the pointer to this table needs no entry in a paging-structure cache
@@ -124,15 +126,8 @@ const char *ims_walk_cause_name(unsigned cause);
 static inline unsigned ims_walk_rights(const struct ims_pgt *s1, const struct ims_pgt *s2, unsigned perm1,
                                        unsigned perm2, bool priv) {
   unsigned access = priv ? (unsigned)IMS_ACC_PRIV : 0u;
-  if (s1->fmt ? ims_pgt_is_vmsa(s1) : ims_pgt_is_vmsa(s2)) {
-    static const uint8_t want[3][2] = {{IMS_ACC_R, IMS_PERM_R}, {IMS_ACC_W, IMS_PERM_W}, {IMS_ACC_X, IMS_PERM_X}};
-    unsigned rights = 0;
-    for (unsigned i = 0; i < 3; i++)
-      if ((!s1->fmt || ims_fs_judge(s1, perm1, access | want[i][0]) == IMS_DENY_NOTHING) &&
-          (!s2->fmt || ims_ss_judge(s2, perm2, access | want[i][0]) == IMS_DENY_NOTHING))
-        rights |= want[i][1];
-    return rights;
-  }
+  if (s1->fmt ? ims_pgt_is_vmsa(s1) : ims_pgt_is_vmsa(s2))
+    return (s1->fmt ? ims_vmsa_s1_rights(s1, perm1, priv) : 7u) & (s2->fmt ? ims_vmsa_s2_rights(perm2, priv) : 7u);
   unsigned rights = IMS_PERM_R | IMS_PERM_W | (s2->flags & IMS_PGT_EXEC ? (unsigned)IMS_PERM_X : 0u);
   if (s1->fmt) {
     if (!priv && !(perm1 & IMS_PERM_U))

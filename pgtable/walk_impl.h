@@ -233,6 +233,8 @@ IMS_INLINE int ims_walk_stage2(struct ims_walk *w, struct ims_port *port, const 
     IMS_KNOWN(p);
     t->all = ims_pgt_all(p);
     t->any = 0;
+    if (ims_pgt_is_vmsa(p))
+      t->top = ims_pgt_top(p);
     for (t->level = w->caches >> IMS_CACHE_S2_L2 & 15 ? 2 : p->levels + 1u; t->level <= p->levels; t->level++) {
       if (!IMS_LEVEL_BIT(IMS_CACHE_S2_L2, t->level))
         continue;
@@ -247,7 +249,7 @@ IMS_INLINE int ims_walk_stage2(struct ims_walk *w, struct ims_port *port, const 
 
     for (t->level--;; t->level--) {
       IMS_KNOWN(p);
-      t->entry_hpa = ims_pgt_entry_addr(p, t->level, t->table, t->in);
+      t->entry_hpa = t->table + ims_pgt_index_below(p, t->level, t->in, t->top) * 8;
       IMS_READ64(t->state, 3, ims_walk_describe2(w, port), t->entry_hpa, t->entry,
                  return ims_walk_fail(w, 2, IMS_WALK_ACCESS, during));
       IMS_KNOWN(p);
@@ -455,6 +457,8 @@ IMS_INLINE enum ims_step_kind ims_walk_advance(struct ims_walk *w, struct ims_po
     IMS_KNOWN(p);
     w->all = ims_pgt_all(p);
     w->any = 0;
+    if (ims_pgt_is_vmsa(p))
+      w->top_mask = ims_pgt_top(p);
     w->table_cached = false;
     w->table_known = true;
     for (w->level = w->caches >> IMS_CACHE_S1_L2 & 15 && !w->no_psc ? 2 : p->levels + 1u; w->level <= p->levels;
@@ -476,7 +480,7 @@ IMS_INLINE enum ims_step_kind ims_walk_advance(struct ims_walk *w, struct ims_po
     for (w->level--;; w->level--) {
       // 3. Where the entry lies: a GPA under a second stage, to be translated with the right to read.
       IMS_KNOWN(p);
-      w->entry_gpa = w->entry_hpa = ims_pgt_entry_addr(p, w->level, w->table, w->in);
+      w->entry_gpa = w->entry_hpa = w->table + ims_pgt_index_below(p, w->level, w->in, w->top_mask) * 8;
       if (w->s2.fmt && !w->table_cached) {
         IMS_STAGE2(2, w->entry_gpa, IMS_ACC_R, false, IMS_FOR_TABLE);
         w->entry_hpa = w->st2.out;
