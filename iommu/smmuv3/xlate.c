@@ -57,7 +57,7 @@ static void write_record(struct smmuv3 *s, const struct ims_request *req, struct
   PUT(TTRNW, fault->event == IMS_SMMUV3_F_PERMISSION && fault->class == SMMU_CLASS_TT && !fault->update);
   PUT(INPUT, req->iova);
   if (has >> IMS_SMMUV3_EVENT_FETCH_FIELD & 1)
-    PUT(FETCH, fault->fetch >> 3 & IMS_REG_BITS(52, 0));
+    PUT(FETCH, (fault->fetch & IMS_REG_BITS(s->oas - 1, 0)) >> 3); // bits from the OAS on are zero
   else if (fault->s2)
     PUT(IPA, fault->ipa >> 12 & IMS_REG_BITS(43, 0));
 #undef PUT
@@ -251,9 +251,10 @@ IMS_INLINE enum ims_step_kind advance(struct smmuv3 *s, const struct ims_request
         return refuse(s, req, res, f->access, &(struct fault){.event = IMS_SMMUV3_F_TRANSL_FORBIDDEN});
       if (SMMU_FIELD(s, GBPA, ABORT) || req->iova >> s->oas)
         return abort_silently(res);
+      bool types = s->cfg.attr_types_ovr; // else attributes are as sent, whatever GBPA says (6.3.14)
       return identity(req, res, IMS_STATUS_BYPASS,
-                      bypass_attr(SMMU_FIELD(s, GBPA, MTCFG), (unsigned)SMMU_FIELD(s, GBPA, MEMATTR),
-                                  (unsigned)SMMU_FIELD(s, GBPA, SHCFG)));
+                      bypass_attr(types && SMMU_FIELD(s, GBPA, MTCFG), (unsigned)SMMU_FIELD(s, GBPA, MEMATTR),
+                                  types ? (unsigned)SMMU_FIELD(s, GBPA, SHCFG) : 1));
     }
 
     // 2. Translated traffic that nobody checks (3.9.1.3).
