@@ -48,6 +48,7 @@ World::World(const Plan &p, const Config &config)
     : Machine(config), plan(complete(p)), ste(p.config), s1(apart(*this), plan.s1), s2(apart(*this), plan.s2) {
   Layout l;
   l.two_level = plan.stream_two_level;
+  put(IMS_SMMUV3_CR2, plan.cr2);
   start(l);
   // Different at each level of every granule; what the input width leaves of it.
   const u64 pattern = 0x000b6db6db6d5000;
@@ -104,6 +105,12 @@ void World::map_all() {
   u64 size = s2.size(plan.leaf2), end = guest_alloc(0);
   for (u64 at = 1 * MB; at < end; at = (at & ~(size - 1)) + size)
     map_guest(at, plan.bits2);
+}
+
+void World::off(ims_smmuv3_reg r, u64 value) {
+  disable(1);
+  put(r, value);
+  enable(1);
 }
 
 ims_request World::ask(unsigned access) const { return ask(access, va); }

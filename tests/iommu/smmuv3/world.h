@@ -22,6 +22,7 @@ struct Plan {
   unsigned s1fmt = 0;      // of that table: 1 and 2 have two levels
   uint64_t bits1 = kS1All, bits2 = kS2All;
   bool upper = false; // stage 1 by TTB1
+  uint64_t cr2 = 0;   // written before translation is enabled
 };
 
 Plan nested4k(); // 4 x 4 levels, 4 KB, both tables with two levels: the 36 references
@@ -49,6 +50,7 @@ struct World : Machine {
   uint64_t leaf2() { return s2.at(ipa, plan.leaf2); }
   void map_guest(uint64_t ipa, uint64_t bits);            // one leaf of stage 2
   void map_all();                                         // all guest memory that is used so far
+  void off(ims_smmuv3_reg r, uint64_t value);             // writes a register that wants translation to be off
   ims_result ok(unsigned access = IMS_ACC_R);             // the request goes through to `out`
   ims_result fails(const ims_request &r, const Event &e); // recorded, as this and nothing else; aborted
 
