@@ -97,7 +97,7 @@ int cmd_config(int argc, char **argv) {
       ("print-default", "the default configuration as JSON")                                                          //
       ("schema", "JSON Schema (draft 2020-12) of the configuration")                                                  //
       ("print", "the configuration that --config and --set come to, checked, as JSON")                                //
-      ("arch", po::value<std::string>()->value_name("NAME"), "list and schema: this architecture only (vtd, smmuv3)") //
+      ("arch", po::value<std::string>()->value_name("NAME"), "list and schema: this architecture only (vtd, smmuv3, smmuv2)") //
       ("config", po::value<std::string>()->value_name("FILE"), "with --print: JSON, comments allowed")                //
       ("set", po::value<std::vector<std::string>>()->value_name("KEY=VALUE"), "with --print: one key; may be repeated");
   if (!o.parse(argc, argv))

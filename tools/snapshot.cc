@@ -31,7 +31,7 @@ Range range_of(const Arch &arch, const std::string &name) {
   for (auto [fact, knob] : arch.facts)
     if (name == fact)
       return {arch.find_option(knob)->low, arch.find_option(knob)->high};
-  int reg = arch.find_register(name);
+  int reg = arch.holds(name) ? arch.find_register(name) : -1;
   return {0, reg < 0 ? 0 : arch.registers[static_cast<size_t>(reg)].bytes == 8 ? ~0ull : 0xffffffffull};
 }
 
@@ -39,8 +39,9 @@ std::vector<std::string> names_of(const Arch &arch) {
   std::vector<std::string> names;
   for (auto [fact, knob] : arch.facts)
     names.push_back(fact);
-  for (const RegisterInfo &r : arch.registers)
-    names.push_back(r.name);
+  for (const std::string &name : arch.register_names())
+    if (arch.holds(name))
+      names.push_back(name);
   return names;
 }
 

@@ -49,6 +49,8 @@ int cmd_translate(int argc, char **argv) {
     while (requests.next(&request)) {
       ims_result result;
       ims_translate(snapshot.iommu(), &request, &result);
+      if (snapshot.arch().forget)
+        snapshot.arch().forget(snapshot.iommu(), result);
       block += requests.line();
       append_answer(&block, result);
       block += '\n';

@@ -6,6 +6,7 @@
 
 #include "iommu/iommu.h"
 #include "iommu/option.h"
+#include "iommu/smmuv2/smmuv2.h"
 #include "iommu/smmuv3/smmuv3.h"
 #include "iommu/vtd/vtd.h"
 #include "trace/structure.h"
@@ -20,6 +21,7 @@ struct Config {
   Config();
   ims_vtd_config vtd;
   ims_smmuv3_config smmuv3;
+  ims_smmuv2_config smmuv2;
 };
 
 struct RegisterField {
@@ -31,11 +33,14 @@ struct RegisterField {
 };
 
 struct RegisterInfo {
+  enum Kind { PLAIN, ARRAY, BANK }; // NAME, NAMEn, CBn_NAME
   const char *name, *section, *sentence;
   uint32_t offset, bytes;
   uint64_t reset;
   bool identifies; // an identification register: what it says belongs into the configuration
   std::vector<RegisterField> fields;
+  Kind kind = PLAIN;
+  unsigned page = 0; // SMMUv2: 0 GR0, 1 GR1, 2 a bank's
 
   const RegisterField *field(std::string_view name) const;
 };
@@ -67,6 +72,7 @@ struct Arch {
   const char *identification;        // its identification registers, for people
   unsigned source_bits;              // width of a requester id
   Vocabulary say;
+  bool vmsa;             // Arm's page tables
   bool event_fields; // faults leave event records with the fields of iommu/smmuv3/events.h
   bool plain_abort;  // a refused access is aborted, with no answer of PCIe's
   std::vector<std::pair<unsigned, const char *>> caches; // names of its own for enum ims_cache_id
@@ -87,11 +93,19 @@ struct Arch {
   int (*make)(ims_iommu **out, const Config &c, ims_mem *mem, const ims_iommu_bus *bus);
   int (*restore)(ims_iommu *u, const char *name, uint64_t value);
   void (*restored)(ims_iommu *u);
-  uint64_t (*peek)(const ims_iommu *u, unsigned reg); // by row of `registers`
+  uint64_t (*peek)(const ims_iommu *u, unsigned reg); // by row of `registers`; NULL: there are no attributes
+  unsigned (*register_bytes)(const char *name);       // NULL: all rows hold something
+  void (*forget)(ims_iommu *u, const ims_result &r);  // behind a request that others are not to feel; NULL: nothing to do
+  std::vector<std::string> (*preamble)(const ims_iommu *u, const ims_request &r); // what registers say of a stream; NULL
   int (*level)(unsigned level);                       // the architecture's number of a walk's level (1 = last)
   std::vector<Field> (*record)(const ims_result &r);  // fields of a fault's record
 
-  int find_register(std::string_view name) const; // row, or -1
+  // Row of a register by its name, and which of its kind (SMR3, CB3_TCR); -1: no such name. `holds`: write-only ones have
+  // nothing to restore, and are then left out.
+  int find_register(std::string_view name, unsigned *index = nullptr) const;
+  bool holds(const std::string &which) const { return !register_bytes || register_bytes(which.c_str()); }
+  uint32_t register_offset(const Config &c, unsigned row, unsigned index) const;
+  std::vector<std::string> register_names() const; // SMR0 for those with a number
   const FaultInfo *find_fault(unsigned code) const;
   const ims_option *find_option(std::string_view name) const;
   std::string fault_text(unsigned code) const; // "SFS.2: first-stage entry not present"

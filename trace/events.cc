@@ -71,15 +71,19 @@ std::vector<EventInfo> make() {
       "kernel pool=256M pool_size=512M dialect=vsva-v1",
       {need("pool", T::NUMBER, "hpa of the memory that the kernel allocates from"),
        need("pool_size", T::NUMBER, "its size"),
-       may("dialect", T::WORD, "vsva-v7", "which posting of the vSVA series its ioctls follow", 0,
-           "vsva-v1|vsva-v2|vsva-v3|vsva-v4|vsva-v5|vsva-v6|vsva-v7"),
+       may("dialect", T::WORD, "vsva-v7", "which posting of the vSVA series, or of the SMMUv3 nested series, its ioctls follow",
+           0, "vsva-v1|vsva-v2|vsva-v3|vsva-v4|vsva-v5|vsva-v6|vsva-v7|smmuv3-v10|smmuv3-v13"),
        may("iommu_h", T::WORD, "auto",
            "layout of linux/iommu.h: a as in 5.8, b with argsz as in 5.10; auto: a for v1 and v2, else b", 0,
            "auto|a|b"),
        may("mode", T::WORD, "scalable", "legacy: units are driven in legacy mode whatever they offer", 0,
            "scalable|legacy"),
-       may("cpu_levels", T::NUMBER, "4", "levels of the processes' page tables: 4 or 5"),
+       may("cpu", T::WORD, "x86-64", "page tables of processes: those of x86-64, or of Arm by their granule", 0,
+           "x86-64|arm-4K|arm-16K|arm-64K"),
+       may("cpu_levels", T::NUMBER, "4", "x86-64: levels of the processes' page tables: 4 or 5"),
        may("s2_levels", T::NUMBER, "4", "levels of second-stage tables, at most: 3 to 5"),
+       flag("smmu_bypass", "SMMU: streams that nothing is attached to bypass, instead of being aborted"),
+       may("doorbell", T::NUMBER, "0x8090000", "Arm: hpa of the page that interrupt messages are written to"),
        may("pasid_quota", T::NUMBER, "1000", "PASIDs that a process may hold"),
        may("mappings", T::NUMBER, "65535", "mappings that a container may hold (dma_entry_limit)")},
       {error});
@@ -88,7 +92,7 @@ std::vector<EventInfo> make() {
       "vtd.). "
       "With a kernel, its driver takes the unit over at once.",
       "iommu iommu0 iotlb_entries=64 iotlb_ways=4 cm=1",
-      {made(KIND_IOMMU, "its name"), may("arch", T::WORD, "vtd", "architecture", 0, "vtd|smmuv3"),
+      {made(KIND_IOMMU, "its name"), may("arch", T::WORD, "vtd", "architecture", 0, "vtd|smmuv3|smmuv2"),
        may("driver", T::WORD, "yes", "no: the kernel leaves it alone", 0, "yes|no")},
       {error}, "`CAPABILITY=VALUE`, `KNOB=VALUE`: any row of `iommusim config --list`, without the prefix");
   add(EventId::DEVICE, "device", s, false, "Adds a device function behind an IOMMU.",
@@ -102,7 +106,8 @@ std::vector<EventInfo> make() {
        may("atc_ways", T::NUMBER, "0", "ways of it; 0: fully associative"),
        may("requests", T::NUMBER, "64", "page requests that it may have outstanding"),
        flag("mute", "a broken device: it neither obeys nor answers invalidations"),
-       flag("platform", "not a PCI device")},
+       flag("platform", "not a PCI device"),
+       flag("stall", "SMMU: the kernel may let its transactions stall; platform devices only")},
       {error});
   add(EventId::PROCESS, "process", s, true, "Starts a process: an address space, and a table of open files.",
       "process vmm", {made(KIND_PROCESS, "its name")}, {error});
@@ -148,7 +153,7 @@ std::vector<EventInfo> make() {
       "mmap vmm va=0x7f0000000000 size=64M prot=rw populate",
       {object(KIND_PROCESS, "the process"), may("va", T::NUMBER, "the kernel chooses", "address, taken as it is"),
        need("size", T::NUMBER, "bytes"), may("prot", T::WORD, "rw", "rights: any of r, w, x joined, or none"),
-       flag("populate", "pages now; else at their first use"), may("page", T::WORD, "4K", "page size", 0, "4K|2M|1G")},
+       flag("populate", "pages now; else at their first use"), may("page", T::WORD, "the smallest", "page size", 0, "4K|16K|64K|2M|32M|512M|1G")},
       with(syscall, {{"va", T::NUMBER, nullptr, "address"}}));
   add(EventId::MUNMAP, "munmap", s, true, "Unmaps a range. Devices bound to the process are told.",
       "munmap app va=0x500000000000 size=4K",
@@ -191,9 +196,9 @@ std::vector<EventInfo> make() {
        may("bytes", T::BYTES, "none", "what lies in the buffer, which has just this size"),
        may("value", T::NUMBER, "the buffer's address", "the argument itself")},
       with(syscall, {{"bytes", T::BYTES, nullptr, "what lies in the buffer afterwards"}}));
-  add(EventId::FAULT_READ, "fault-read", s, true, "Reads one page request of a guest PASID from a container.",
+  add(EventId::FAULT_READ, "fault-read", s, true, "Reads one page request of a guest from a container; on an SMMU also faults of a guest's stage 1 (type DMA_UNRECOV).",
       "fault-read c0 expect ret=64 perm=WRITE let grp=grpid", {object(KIND_FILE, "the container")}, syscall,
-      "outputs: the fields of `iommu_fault_page_request`");
+      "outputs: the fields of `iommu_fault_page_request`, or of `iommu_fault_unrecoverable`");
   add(EventId::PAGE_RESPONSE, "page-response", s, true, "Answers a page request through a container.",
       "page-response c0 version=1 flags=PASID_VALID pasid=$pasid grpid=$grp code=SUCCESS",
       {object(KIND_FILE, "the container")}, syscall,
@@ -379,11 +384,13 @@ std::vector<EventInfo> make() {
        {"iommu", T::NAME, nullptr, "the unit"},
        {"source", T::SOURCE, nullptr, "requester"},
        {"pasid", T::NUMBER, nullptr, "PASID of the request"},
-       {"addr", T::NUMBER, nullptr, "page"},
+       {"addr", T::NUMBER, nullptr, "VT-d: the page; SMMU: the address"},
        {"type", T::WORD, "read|write|atomic|page-request", "what was asked"},
        {"at", T::WORD, "untranslated|translation-request|translated", "kind of request"},
        {"privileged", T::WORD, "yes|no", "whether it was privileged"},
-       {"record", T::LIST, nullptr, "the record: low word, high word"}});
+       {"s2", T::WORD, "yes|no", "SMMU: stage 2 faulted"},
+       {"ipa", T::NUMBER, nullptr, "SMMU: where stage 2 did"},
+       {"record", T::LIST, nullptr, "the record, lowest word first: 2 words, of an SMMU 4"}});
   add(EventId::DROP_CACHES, "drop-caches", s, false,
       "Empties all caches of a unit, or a device's TLB, as power-on does: the next translation is cold.",
       "drop-caches iommu0", {object(KIND_IOMMU | KIND_DEVICE, "the IOMMU or device")}, {});

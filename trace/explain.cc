@@ -63,6 +63,8 @@ void Explain::begin(const ims_xlate &x) {
   *this = Explain();
   arch = &arch_of(x.iommu);
   request = *x.req;
+  if (arch->preamble)
+    preamble = arch->preamble(x.iommu, request);
 }
 
 void Explain::read(const ims_xlate &x, Step *t) {

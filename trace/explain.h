@@ -35,6 +35,7 @@ struct Explain {
   ims_request request = {};
   ims_result result = {};
   std::vector<Step> steps;
+  std::vector<std::string> preamble; // what registers decide before anything is read: a line each
 
   // Stages of the walk, once there was one (levels == 0: no such stage); leaf: the level the first stage ended at, or 0.
   struct Stage {

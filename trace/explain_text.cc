@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The explanation as text: the address taken apart, then a numbered line a read, second-stage reads set in.
-#include "pgtable/vmsa.h"
 #include "trace/explain.h"
 #include "trace/smmu_entries.h"
 #include "trace/text.h"
@@ -51,7 +50,7 @@ class Printer {
 public:
   Printer(std::ostream &out, const ExplainStyle &style, const Explain &told)
       : out_(out), style_(style), told_(told), arch_(*told.arch), say_(told.arch->say),
-        columns_(told.arch->level == ims_vmsa_level ? arm_columns : x86_columns) {}
+        columns_(told.arch->vmsa ? arm_columns : x86_columns) {}
 
   void print() {
     out_ << bold("Translating " + request_text(arch_, told_.request)) << "\n";
@@ -64,6 +63,10 @@ public:
       if (stage.levels)
         out_ << "\n" << address_split(stage, told_.request.iova);
       gap_due_ = true;
+      if (!told_.preamble.empty())
+        out_ << "\n";
+      for (const std::string &words : told_.preamble)
+        out_ << std::string(number_column, ' ') << words << "\n";
       for (const Explain::Step &s : told_.steps)
         step(s);
       flush_probes();
@@ -268,7 +271,7 @@ private:
     for (const auto &[cache, name] : arch_.caches)
       if (cache == s.step.cache)
         return name;
-    if (s.step.cache >= IMS_CACHE_S1_L2 && columns_.bits_last) {
+    if (s.step.cache >= IMS_CACHE_S1_L2 && arch_.vmsa) {
       bool second = s.step.cache >= IMS_CACHE_S2_L2;
       unsigned level = s.step.cache - (second ? IMS_CACHE_S2_L2 : IMS_CACHE_S1_L2) + 2u;
       return format("%s walk cache, level %d", second ? say_.second_ : say_.first_, arch_.level(level));
@@ -319,7 +322,7 @@ private:
                      rights_text(r.rights).c_str())
            << (r.output_ipa ? format("   (an %s: stage 2 follows with the access)", say_.between) : "") << "\n    "
            << refs << "\n";
-      if (columns_.bits_last)
+      if (arch_.vmsa)
         out_ << "    " << attributes(r) << "\n";
       return;
     case IMS_STATUS_BYPASS:
@@ -358,7 +361,7 @@ private:
                                               "completer abort", "reads give zeros, writes vanish"};
     std::string device = completions[r.completion % 5];
     if (stalls)
-      device = format("waits until CMD_RESUME names its STAG, %u", r.stag);
+      device = arch_.event_fields ? format("waits until CMD_RESUME names its STAG, %u", r.stag) : "waits until its bank's RESUME";
     else if (arch_.plain_abort && r.completion == IMS_CPL_UR && told_.request.type == IMS_UNTRANSLATED)
       device = "aborted";
     out_ << "  device  " << device << "\n";

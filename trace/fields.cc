@@ -88,6 +88,7 @@ const ims_uapi_struct &page_response_layout(const Dialect &d) {
 }
 
 const ims_uapi_struct &page_request_layout() { return *ims_uapi_struct_by_name("iommu_fault_page_request"); }
+const ims_uapi_struct &unrecoverable_layout() { return *ims_uapi_struct_by_name("iommu_fault_unrecoverable"); }
 
 // The layout of the nesting capability, and where it begins: v1's rows count from the capability's header on; v2 and v3
 // put a flags word before the information, v4 flags and padding, the later ones nothing.

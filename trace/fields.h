@@ -25,9 +25,10 @@ const ims_uapi_field *find_field(const ims_uapi_struct &layout, std::string_view
 // What a field holds when a trace leaves it out, for the argument as a whole.
 std::vector<uint8_t> default_argument(const ims_uapi_ioctl &row);
 
-// The layout of a page response, and of what fault-read gives, in this dialect.
+// The layout of a page response in this dialect, and of what fault-read gives: by its type.
 const ims_uapi_struct &page_response_layout(const Dialect &d);
 const ims_uapi_struct &page_request_layout();
+const ims_uapi_struct &unrecoverable_layout();
 
 // GET_INFO's capabilities: outputs "iova_range.nr_iovas", "iova_range.0.start", "nesting.features" ... NULL: none such.
 const ims_uapi_field *find_capability_field(const Dialect &d, std::string_view name);

@@ -139,18 +139,12 @@ bool register_by_name(const Arch &arch, std::string_view name, RegisterName *out
     out->frcd = static_cast<int>(index);
     return true;
   }
-  int reg = arch.find_register(name);
-  if (reg < 0)
-    return false;
-  out->reg = number ? -1 : reg;
-  out->offset += arch.registers[static_cast<size_t>(reg)].offset;
-  return true;
+  out->reg = arch.find_register(name, &out->index);
+  return out->reg >= 0;
 }
 
 std::vector<std::string> register_names(const Arch &arch) {
-  std::vector<std::string> names;
-  for (const RegisterInfo &r : arch.registers)
-    names.push_back(r.name);
+  std::vector<std::string> names = arch.register_names();
   if (arch.numbered_records)
     names.push_back("FRCD0");
   return names;

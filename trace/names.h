@@ -29,11 +29,12 @@ bool vfio_constant(std::string_view name, uint64_t *value);
 std::vector<std::string> vfio_constants();
 
 // A register: NAME, on VT-d also FRCDn, each with +OFFSET or without, or a plain offset. `reg`: row of arch.registers, or -1
-// (fault recording registers, plain offsets). `frcd`: number of the fault recording register, or -1; offset is then from
-// its start.
+// (fault recording registers, plain offsets). `frcd`: number of the fault recording register, or -1. A name with an offset
+// has no fields.
 struct RegisterName {
   int reg = -1, frcd = -1;
-  uint32_t offset = 0;
+  unsigned index = 0; // of registers with a number: SMR3, CB3_TCR
+  uint32_t offset = 0; // beyond the register, or of a plain offset
 };
 bool register_by_name(const Arch &arch, std::string_view name, RegisterName *out);
 std::vector<std::string> register_names(const Arch &arch);

@@ -570,12 +570,19 @@ private:
   static const RegisterField *register_field(const Arch &arch, std::string_view reg, std::string_view name,
                                              std::vector<std::string> *names) {
     RegisterName r;
-    if (!register_by_name(arch, reg, &r) || r.reg < 0)
+    if (!register_by_name(arch, reg, &r) || r.reg < 0 || r.offset)
       return nullptr;
     const RegisterInfo &info = arch.registers[static_cast<size_t>(r.reg)];
     for (const RegisterField &f : info.fields)
       names->push_back(f.name);
     return info.field(name);
+  }
+
+  static std::vector<const ims_uapi_struct *> fault_layouts(const Event &e) {
+    for (const Arg &a : e.expects)
+      if (a.key == "type" && a.value.sums[0][0].name == "DMA_UNRECOV")
+        return {&unrecoverable_layout(), &page_request_layout()};
+    return {&page_request_layout(), &unrecoverable_layout()};
   }
 
   bool dynamic_field(const Event &e, std::string_view key, bool output, Want *want,
@@ -616,8 +623,13 @@ private:
       return field(find_capability_field(dialect_, key));
     }
     case EventId::FAULT_READ:
-      merge(field_names(page_request_layout()));
-      return output && field(find_field(page_request_layout(), key));
+      // Both kinds have flags, each its own: `type` says which, when it is expected before.
+      for (const ims_uapi_struct *layout : fault_layouts(e)) {
+        merge(field_names(*layout));
+        if (output && field(find_field(*layout, key)))
+          return true;
+      }
+      return false;
     case EventId::PAGE_RESPONSE:
       if (output)
         return false;

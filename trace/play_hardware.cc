@@ -12,8 +12,10 @@ namespace ims {
 uint32_t PlayerImpl::register_offset(Unit &u, const Value &v, unsigned *bytes, const RegisterInfo **reg) const {
   RegisterName name;
   register_by_name(*u.arch, v.text, &name);
-  *reg = name.reg >= 0 ? &u.arch->registers[static_cast<size_t>(name.reg)] : nullptr;
+  *reg = name.reg >= 0 && !name.offset ? &u.arch->registers[static_cast<size_t>(name.reg)] : nullptr;
   *bytes = *reg ? (*reg)->bytes : name.frcd >= 0 && name.offset % 8 == 0 ? 8 : 4;
+  if (name.reg >= 0)
+    return u.arch->register_offset(u.config, static_cast<unsigned>(name.reg), name.index) + name.offset;
   if (name.frcd < 0)
     return name.offset;
   uint64_t cap = ims_vtd_peek(u.iommu, IMS_VTD_CAP);
@@ -176,9 +178,15 @@ void PlayerImpl::fault_log_event() {
   put_word("type", types[f.type & 3]);
   put_word("at", kinds[f.at & 3]);
   put_word("privileged", f.priv ? "yes" : "no");
-  put_list("record", {f.word[0], f.word[1]});
-  result(format("%s of %s%s by %s: 0x%x %s", types[f.type & 3], hex(f.addr).c_str(),
-                f.has_pasid ? format(" with PASID %u", f.pasid).c_str() : "", source_text(f.source).c_str(), f.reason,
+  if (f.arch != IMS_ARCH_VTD) {
+    put_word("s2", f.s2 ? "yes" : "no");
+    if (f.s2)
+      put_number("ipa", f.ipa, true);
+  }
+  put_list("record", std::vector<uint64_t>(f.word, f.word + (f.words ? f.words : 2)));
+  std::string ipa = f.arch != IMS_ARCH_VTD && f.s2 ? ", at " + std::string(arch->say.between) + " " + hex(f.ipa) : "";
+  result(format("%s of %s%s by %s%s: 0x%x %s", types[f.type & 3], hex(f.addr).c_str(),
+                f.has_pasid ? format(" with %s %u", arch->say.substream, f.pasid).c_str() : "", source_text(f.source).c_str(), ipa.c_str(), f.reason,
                 arch->fault_text(f.reason).c_str()));
 }
 

@@ -16,14 +16,19 @@ unsigned PlayerImpl::prot_of(const std::string &letters) const {
   return prot;
 }
 
+// Large pages are those of the last level but one, and of that before; the smallest are what a page is.
+static unsigned page_flags(const std::string &page) {
+  return page == "2M" || page == "32M" || page == "512M" ? unsigned(IMS_MMAP_2M)
+         : page == "1G"                                  ? unsigned(IMS_MMAP_1G)
+                                                         : 0u;
+}
+
 void PlayerImpl::mmap_event() {
   Process &p = process_named();
   uint64_t va = number("va"), size = number("size"), at = 0;
   std::string prot = text("prot", "rw");
   unsigned flags = (has("va") ? unsigned(IMS_MMAP_FIXED) : 0u) | (has("populate") ? unsigned(IMS_MMAP_POPULATE) : 0u) |
-                   (word_is("page", "2M")   ? unsigned(IMS_MMAP_2M)
-                    : word_is("page", "1G") ? unsigned(IMS_MMAP_1G)
-                                            : 0u);
+                   page_flags(text("page"));
   begin(p.name + ": mmap " + bytes_text(size) + (has("va") ? " at " + hex(va) : "") + ", " + prot +
         (has("populate") ? ", populated" : "") + (has("page") ? ", pages of " + text("page") : ""));
   int ret = ims_mmap(p.process, va, size, prot_of(prot), flags, &at);
@@ -245,11 +250,11 @@ void PlayerImpl::ioctl_raw_event() {
 void PlayerImpl::fault_read_event() {
   File &f = file_named();
   ims_iommu_fault_page_request r = {};
-  begin(f.name + ": read a page request");
+  begin(f.name + ": read a fault");
   long ret = ims_container_read_fault(f.file, &r);
   std::string words;
   if (ret > 0) {
-    const ims_uapi_struct &layout = page_request_layout();
+    const ims_uapi_struct &layout = r.type == 1 ? unrecoverable_layout() : page_request_layout();
     std::vector<uint8_t> bytes(layout.size);
     std::memcpy(bytes.data(), &r, std::min(sizeof r, bytes.size()));
     for (unsigned i = 0; i < layout.fields; i++) {

@@ -33,6 +33,12 @@ void PlayerImpl::kernel_event() {
   c.dialect = static_cast<uint8_t>(dialect.dialect);
   c.iommu_h = static_cast<uint8_t>(dialect.iommu_h);
   c.legacy = word_is("mode", "legacy");
+  c.cpu_format = word_is("cpu", "arm-4K")    ? IMS_CPU_ARM_4K
+                 : word_is("cpu", "arm-16K") ? IMS_CPU_ARM_16K
+                 : word_is("cpu", "arm-64K") ? IMS_CPU_ARM_64K
+                                             : IMS_CPU_X86_64;
+  c.smmu_bypass = has("smmu_bypass");
+  c.msi_doorbell = number("doorbell", c.msi_doorbell);
   uint64_t cpu = number("cpu_levels", c.cpu_levels), s2 = number("s2_levels", c.s2_levels);
   c.cpu_levels = static_cast<uint8_t>(cpu > 255 ? 255 : cpu);
   c.s2_levels = static_cast<uint8_t>(s2 > 255 ? 255 : s2);
@@ -143,7 +149,7 @@ void PlayerImpl::device_event() {
         (has("group") ? ", IOMMU group " + std::to_string(group) : "") +
         (bits ? format(", PASIDs of %u bits", static_cast<unsigned>(bits)) : "") +
         (ats ? format(", ATS with %u entries", c.atc_entries) : "") + (pri ? ", page requests" : "") +
-        (has("mute") ? ", deaf to invalidations" : "") + (has("platform") ? ", not PCI" : ""));
+        (has("mute") ? ", deaf to invalidations" : "") + (has("platform") ? ", not PCI" : "") + (has("stall") ? ", may stall" : ""));
   int err = ims_endpoint_init(&d->endpoint, d->unit->iommu, &c);
   if (err) {
     put_error(err);
@@ -162,6 +168,11 @@ void PlayerImpl::device_event() {
     h.ats = ats;
     h.pri = pri;
     h.not_pci = has("platform");
+    h.stall = has("stall");
+    if (source > 0xffff)
+      fail(arg("source")->at, "the kernel's devices have ids of 16 bits");
+    if (h.stall && !h.not_pci)
+      fail(arg("stall")->at, "PCI devices never stall: expected `platform` beside `stall`");
     err = ims_kernel_add_device(kernel, &h, &device->host);
     if (err) {
       ims_endpoint_fini(&device->endpoint);

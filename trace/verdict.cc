@@ -51,7 +51,7 @@ std::string second_stage(const Explain &told, const ims_walk_fault &w) {
 }
 
 std::string first_stage(const Explain &told, const ims_walk_fault &w) {
-  std::string owner = told.nested() ? "The guest" : "The owner of the CD";
+  std::string owner = told.nested() ? "The guest" : (told.arch->event_fields ? "The owner of the CD" : "The owner of the bank");
   std::string address = format("0x%" PRIx64, w.addr);
   switch (w.cause) {
   case IMS_WALK_RANGE:
@@ -97,9 +97,9 @@ std::string verdict(const Explain &told) {
   std::string text;
   if (r.walk.cause != IMS_WALK_OK)
     text = r.walk.stage == 2 ? second_stage(told, r.walk) : first_stage(told, r.walk);
-  else
+  else if (told.arch->event_fields)
     text = of_event(r.fault);
-  if (!r.recorded && r.status == IMS_STATUS_FAULT && r.walk.cause != IMS_WALK_OK &&
+  if (told.arch->event_fields && !r.recorded && r.status == IMS_STATUS_FAULT && r.walk.cause != IMS_WALK_OK &&
       told.request.type == IMS_UNTRANSLATED)
     text += r.walk.stage == 2 ? " STE.S2R is 0: no event." : " CD.R is 0: no event.";
   return text;
