@@ -34,6 +34,8 @@ static struct ims_kernel_fault fault_of(const struct host_unit *u, const uint64_
                                         const struct ims_smmuv3_event_info *info) {
   bool direction = has(info, IMS_SMMUV3_EVENT_RNW_FIELD);
   bool s2 = has(info, IMS_SMMUV3_EVENT_S2_FIELD) && EVENT(r, S2);
+  // A bad SubstreamID is there without SSV to say so.
+  bool substream = EVENT(r, SSV) || EVENT(r, ID) == IMS_SMMUV3_C_BAD_SUBSTREAMID;
   return (struct ims_kernel_fault){
       .unit = (uint16_t)u->index,
       .source = (uint16_t)EVENT(r, SID),
@@ -41,8 +43,8 @@ static struct ims_kernel_fault fault_of(const struct host_unit *u, const uint64_
       .at = info && info->kind == IMS_SMMUV3_EVENT_ATS         ? 1
             : info && info->kind == IMS_SMMUV3_EVENT_FORBIDDEN ? 2
                                                                : 0,
-      .has_pasid = EVENT(r, SSV),
-      .pasid = EVENT(r, SSV) ? (uint32_t)EVENT(r, SSID) : 0,
+      .has_pasid = substream,
+      .pasid = substream ? (uint32_t)EVENT(r, SSID) : 0,
       .exec = has(info, IMS_SMMUV3_EVENT_IND_FIELD) && EVENT(r, IND),
       .priv = has(info, IMS_SMMUV3_EVENT_PNU_FIELD) && EVENT(r, PNU),
       .reason = (uint16_t)EVENT(r, ID),

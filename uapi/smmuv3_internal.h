@@ -47,17 +47,6 @@ struct v3_cmd ims_v3_tlbi(unsigned opcode, uint16_t vmid, uint16_t asid);
 // Translations that a device keeps: of one substream, 0 those without; ~0: of all substreams, not those without.
 struct v3_cmd ims_v3_atc_inv(const struct ims_device *dev, uint32_t ssid, uint64_t first, uint64_t last);
 
-// STEs changed so that the hardware never sees a torn one (smmuv3_ste.c; Facts 4.2, step 7).
-struct v3_editor {
-  void *ctx;
-  int (*store)(void *ctx, unsigned word, uint64_t value);
-  int (*sync)(void *ctx); // the unit forgets what it has cached of the STE, and has done so
-};
-// Which bits of an STE a unit looks at.
-void ims_v3_ste_used(const uint64_t ste[IMS_STE_WORDS], uint64_t used[IMS_STE_WORDS]);
-// From what stands there to the target. 0, or what store and sync returned first; the edit goes on to its end then.
-int ims_v3_ste_edit(const uint64_t old[IMS_STE_WORDS], const uint64_t target[IMS_STE_WORDS], const struct v3_editor *e);
-
 // Stream table and devices (smmuv3_stream.c).
 int ims_v3_stream_table(struct host_unit *u);
 void ims_v3_stream_table_free(struct host_unit *u);

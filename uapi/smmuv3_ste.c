@@ -3,7 +3,8 @@
 // once; it may keep what it read until CMD_CFGI_STE. So bits that the present configuration does not look at are changed
 // first; then one word, if no other has a bit in use that differs; else the entry is made invalid in between, which aborts.
 // Arm IHI 0070, 3.21.3 (updates of structures), 5.2 (which fields count when), 13.5 (attributes); Facts 4.2, step 7.
-#include "uapi/smmuv3_internal.h"
+#include "uapi/smmuv3_ste.h"
+#include <string.h>
 
 enum { CONFIG_BYPASS = 4, CONFIG_S1_BIT = 1, CONFIG_S2_BIT = 2, CONFIG_ON_BIT = 4, S1DSS_BYPASS = 1 };
 
@@ -15,7 +16,7 @@ static void use_all(uint64_t used[IMS_STE_WORDS], const uint8_t *fields, unsigne
 }
 #define USE(list) use_all(used, list, sizeof(list))
 
-void ims_v3_ste_used(const uint64_t ste[IMS_STE_WORDS], uint64_t used[IMS_STE_WORDS]) {
+void ims_ste_used(const uint64_t ste[IMS_STE_WORDS], uint64_t used[IMS_STE_WORDS]) {
   // Of every stream that is not aborted.
   static const uint8_t any[] = {IMS_STE_DRE,    IMS_STE_CONT,    IMS_STE_DCP,     IMS_STE_MEV,
                                 IMS_STE_NSCFG,  IMS_STE_PRIVCFG, IMS_STE_INSTCFG, IMS_STE_PMG,
@@ -55,7 +56,7 @@ void ims_v3_ste_used(const uint64_t ste[IMS_STE_WORDS], uint64_t used[IMS_STE_WO
 
 struct edit {
   uint64_t now[IMS_STE_WORDS];
-  const struct v3_editor *e;
+  const struct ims_ste_editor *e;
   int err;
 };
 
@@ -78,14 +79,14 @@ static void step(struct edit *s, const uint64_t to[IMS_STE_WORDS], unsigned firs
     note(s, s->e->sync(s->e->ctx));
 }
 
-int ims_v3_ste_edit(const uint64_t old[IMS_STE_WORDS], const uint64_t target[IMS_STE_WORDS],
-                    const struct v3_editor *e) {
+int ims_ste_edit(const uint64_t old[IMS_STE_WORDS], const uint64_t target[IMS_STE_WORDS],
+                 const struct ims_ste_editor *e) {
   struct edit s = {.e = e};
   uint64_t used_now[IMS_STE_WORDS], used_then[IMS_STE_WORDS], first[IMS_STE_WORDS];
   unsigned differ = 0, word = 0;
   memcpy(s.now, old, sizeof s.now);
-  ims_v3_ste_used(old, used_now);
-  ims_v3_ste_used(target, used_then);
+  ims_ste_used(old, used_now);
+  ims_ste_used(target, used_then);
   for (unsigned i = 0; i < IMS_STE_WORDS; i++) {
     first[i] = (old[i] & used_now[i]) | (target[i] & ~used_now[i]);
     if ((first[i] ^ target[i]) & used_then[i]) {

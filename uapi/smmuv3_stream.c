@@ -3,6 +3,7 @@
 // 5.1, 5.2; Linux 7.x, arm-smmu-v3.c: two-level table with leaves of 256 STEs where the unit has it, streams of no device in
 // a leaf abort without an event, ATS on after the STE allows it and off before it does not. Facts 4.2.
 #include "uapi/smmuv3_internal.h"
+#include "uapi/smmuv3_ste.h"
 #include <stdlib.h>
 
 enum { CONFIG_ABORT = 0, CONFIG_BYPASS = 4, CONFIG_S1 = 5, CONFIG_S2 = 6, CONFIG_NESTED = 7 };
@@ -107,7 +108,7 @@ static int install(struct ims_device *dev, const uint64_t target[IMS_STE_WORDS])
   uint64_t now[IMS_STE_WORDS];
   if (ims_mem_read(dev->k->mem, dev->smmuv3->ste, now, sizeof now))
     return -EIO;
-  int err = ims_v3_ste_edit(now, target, &(struct v3_editor){dev, edit_store, edit_sync});
+  int err = ims_ste_edit(now, target, &(struct ims_ste_editor){dev, edit_store, edit_sync});
   struct v3_cmd prefetch = ims_v3_cmd(IMS_SMMUV3_CMD_PREFETCH_CONFIG);
   ims_v3_cmd_set(&prefetch, IMS_SMMUV3_COMMAND_SID_FIELD, dev->cfg.source);
   ims_v3_send(dev->unit, &prefetch, 1); // Facts 4.2, end of step 7: nobody waits for it
