@@ -344,7 +344,7 @@ void ims_smmuv2_each(const struct ims_iommu *u, void (*visit)(void *ctx, const c
   const struct smmuv2 *s = (const struct smmuv2 *)u;
   char name[32];
   for (unsigned r = 0; r < IMS_SMMUV2_SMR; r++)
-    if (s->gr0.reg[r] != ims_smmuv2_gr0_regs[r].reset)
+    if (s->gr0.reg[r] != ims_smmuv2_gr0_regs[r].reset && ims_smmuv2_reg_bytes(ims_smmuv2_gr0_regs[r].name))
       visit(ctx, ims_smmuv2_gr0_regs[r].name, s->gr0.reg[r]);
   for (unsigned r = IMS_SMMUV2_SMR; r <= IMS_SMMUV2_S2CR; r++)
     for (unsigned i = 0; i < s->groups; i++) {
@@ -362,7 +362,7 @@ void ims_smmuv2_each(const struct ims_iommu *u, void (*visit)(void *ctx, const c
   for (unsigned n = 0; n < s->cfg.numcb; n++)
     for (unsigned r = 0; r < IMS_SMMUV2_CB_COUNT; r++) {
       snprintf(name, sizeof name, "CB%u_%s", n, ims_smmuv2_cb_regs[r].name);
-      if (s->bank[n].reg[r] != ims_smmuv2_cb_regs[r].reset)
+      if (s->bank[n].reg[r] != ims_smmuv2_cb_regs[r].reset && ims_smmuv2_reg_bytes(name))
         visit(ctx, name, s->bank[n].reg[r]);
     }
 }

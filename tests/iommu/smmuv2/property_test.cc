@@ -86,7 +86,9 @@ struct RandomMachine : Machine {
           plain[h]);
       ims_smmuv2_restored(plain[h]);
     }
-    for (int i = 0; i < 200; i++)
+    for (unsigned n = 0; n < kBanks; n++)
+      populate(n);
+    for (int i = 0; i < 60; i++)
       edit(false);
   }
   ~RandomMachine() {
@@ -110,6 +112,20 @@ struct RandomMachine : Machine {
   uint64_t ipa() {
     uint64_t a = (random() % 4) << 12 | (random() % 3) << 16 | (random() % 2) << 21 | (random() % 2) << 25;
     return a | (random() % 2) << 30 | (random() % 8 ? 32 * MB * 4 : 0); // rarely the guest's own memory
+  }
+  // All that address() and ipa() give, by pages.
+  void populate(unsigned n) {
+    for (unsigned i = 0; i < 192; i++) {
+      uint64_t a = uint64_t(i & 3) << 12 | uint64_t(i >> 2 & 1) << 21 | uint64_t(i >> 3 & 1) << 25 |
+                   uint64_t(i >> 4 & 1) << (n == 4 ? 31 : 30) | uint64_t(i / 64) << 16;
+      if (n == 0)
+        a |= 128 * MB;
+      else if (n != 4 && tree[n]->shape.in_bits > 39)
+        a |= uint64_t(i >> 5 & 1) << 39;
+      Tree &t = tree_of(n, a);
+      uint64_t out = t.shape.in_guest ? ipa() : 2 * GB + ((random() % 64) << 12);
+      t.map(a / t.size(3) * t.size(3), out / t.size(3) * t.size(3), t.shape.stage2 ? kS2All : kS1All);
+    }
   }
   ims_request any_request() {
     static const uint8_t access[] = {IMS_ACC_R,
@@ -150,16 +166,33 @@ struct RandomMachine : Machine {
     return out / t.size(level) * t.size(level) | bits | (level == 3 ? 3 : 1);
   }
 
+  // Makes what is not valid on the way to a page into tables, and the page readable. Nothing was cached, nothing is owed.
+  void grow(Tree &t, uint64_t in) {
+    uint64_t entry;
+    for (int level = t.start; level < 3 && t.reach(in, level, entry); level++)
+      if (!(t.load(entry) & 1)) {
+        unsigned pages = 1u << (2 * t.shape.granule);
+        t.store(entry, (t.shape.in_guest ? guest_alloc(pages, pages) : alloc(pages, pages)) | 3);
+      }
+    if (!t.reach(in, 3, entry) || (t.load(entry) & 1))
+      return;
+    uint64_t out = t.shape.in_guest ? ipa() : 2 * GB + ((random() % 64) << 12);
+    t.store(entry, out / t.size(3) * t.size(3) | (t.shape.stage2 ? kS2All : kS1All) | 3);
+  }
+
   // Changes one descriptor, and does what software then owes.
   void edit(bool maintain) {
     unsigned n = random() % kBanks;
     uint64_t in = n == 0 ? ipa() : address(n), entry;
     Tree &t = tree_of(n, in);
-    int level = 3 - static_cast<int>(random() % (random() % 3 ? 2 : t.levels()));
-    if (n == 0 && in < 16 * MB)
+    unsigned pick = random() % 16;
+    int level = pick < 12 ? 3 : pick < 15 ? 2 : 3 - static_cast<int>(random() % t.levels());
+    if (n == 0 && in / t.size(level) * t.size(level) < 16 * MB)
       level = 3; // the guest's tables keep their pages
-    if (!t.reach(in, level, entry))
+    if (!t.reach(in, level, entry)) {
+      grow(t, in);
       return;
+    }
     uint64_t old = t.load(entry), now = descriptor(n, t, level);
     if (n == 0 && in < 16 * MB)
       now = (kGuestBase + in / t.size(3) * t.size(3)) | (random() % 4 ? kS2All : kS2All & ~kS2Write) | 3;
@@ -207,7 +240,7 @@ struct CachedEqualsUncached : ::testing::TestWithParam<unsigned> {};
 TEST_P(CachedEqualsUncached, AfterTheMaintenanceThatIsOwed) {
   RandomMachine w(GetParam());
   unsigned ok = 0, faults = 0;
-  for (int round = 0; round < 300; round++) {
+  for (int round = 0; round < 500; round++) {
     for (int i = 0; i < 12; i++) {
       ims_request r = w.any_request();
       ims_result cached = w.request(r), plain = w.ask_plain(r);
