@@ -92,13 +92,14 @@ int cmd_config(int argc, char **argv) {
             "What can be set: every feature and knob with its range, default and sentence.",
             "  iommusim config --describe vtd.iotlb_entries\n"
             "  iommusim config --print --set vtd.iotlb_entries=64 > small.json");
-  o.add()("list", "table of all keys (what happens without an option)")                                               //
-      ("describe", po::value<std::string>()->value_name("KEY"), "one key in full")                                    //
-      ("print-default", "the default configuration as JSON")                                                          //
-      ("schema", "JSON Schema (draft 2020-12) of the configuration")                                                  //
-      ("print", "the configuration that --config and --set come to, checked, as JSON")                                //
-      ("arch", po::value<std::string>()->value_name("NAME"), "list and schema: this architecture only (vtd, smmuv3, smmuv2)") //
-      ("config", po::value<std::string>()->value_name("FILE"), "with --print: JSON, comments allowed")                //
+  o.add()("list", "table of all keys (what happens without an option)")                //
+      ("describe", po::value<std::string>()->value_name("KEY"), "one key in full")     //
+      ("print-default", "the default configuration as JSON")                           //
+      ("schema", "JSON Schema (draft 2020-12) of the configuration")                   //
+      ("print", "the configuration that --config and --set come to, checked, as JSON") //
+      ("arch", po::value<std::string>()->value_name("NAME"),
+       "list and schema: this architecture only (vtd, smmuv3, smmuv2)")                                //
+      ("config", po::value<std::string>()->value_name("FILE"), "with --print: JSON, comments allowed") //
       ("set", po::value<std::vector<std::string>>()->value_name("KEY=VALUE"), "with --print: one key; may be repeated");
   if (!o.parse(argc, argv))
     return 0;

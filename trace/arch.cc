@@ -75,7 +75,7 @@ uint32_t Arch::register_offset(const Config &c, unsigned row, unsigned index) co
 std::vector<std::string> Arch::register_names() const {
   std::vector<std::string> names;
   for (const RegisterInfo &r : registers)
-    names.push_back(r.kind == RegisterInfo::BANK ? std::string("CB0_") + r.name
+    names.push_back(r.kind == RegisterInfo::BANK    ? std::string("CB0_") + r.name
                     : r.kind == RegisterInfo::ARRAY ? std::string(r.name) + "0"
                                                     : std::string(r.name));
   return names;
@@ -107,8 +107,16 @@ std::vector<RegisterInfo> registers_of(const Info *info, size_t count, const Fie
                                        bool (*identifies)(std::string_view)) {
   std::vector<RegisterInfo> rows;
   for (size_t i = 0; i < count; i++) {
-    RegisterInfo r = {info[i].name,  info[i].section, info[i].sentence,         info[i].offset,
-                      info[i].bytes, info[i].reset,   identifies(info[i].name), {}, RegisterInfo::PLAIN, 0};
+    RegisterInfo r = {info[i].name,
+                      info[i].section,
+                      info[i].sentence,
+                      info[i].offset,
+                      info[i].bytes,
+                      info[i].reset,
+                      identifies(info[i].name),
+                      {},
+                      RegisterInfo::PLAIN,
+                      0};
     for (size_t f = 0; f < field_count; f++)
       if (fields[f].reg == i)
         r.fields.push_back({fields[f].name, fields[f].sentence, fields[f].high, fields[f].low, fields[f].access});
@@ -244,8 +252,10 @@ Arch make_smmuv2() {
     }
   };
   auto id = [](std::string_view name) { return name.substr(0, 3) == "IDR"; };
-  add(registers_of(ims_smmuv2_gr0_regs, IMS_SMMUV2_GR0_COUNT, ims_smmuv2_gr0_fields, ims_smmuv2_gr0_field_count, id), 0);
-  add(registers_of(ims_smmuv2_gr1_regs, IMS_SMMUV2_GR1_COUNT, ims_smmuv2_gr1_fields, ims_smmuv2_gr1_field_count, id), 1);
+  add(registers_of(ims_smmuv2_gr0_regs, IMS_SMMUV2_GR0_COUNT, ims_smmuv2_gr0_fields, ims_smmuv2_gr0_field_count, id),
+      0);
+  add(registers_of(ims_smmuv2_gr1_regs, IMS_SMMUV2_GR1_COUNT, ims_smmuv2_gr1_fields, ims_smmuv2_gr1_field_count, id),
+      1);
   add(registers_of(ims_smmuv2_cb_regs, IMS_SMMUV2_CB_COUNT, ims_smmuv2_cb_fields, ims_smmuv2_cb_field_count, id), 2);
   for (unsigned i = 0; const struct ims_smmuv2_fault_info *f = ims_smmuv2_faults(i); i++)
     a.faults.push_back({f->code, f->name, f->sentence});

@@ -72,7 +72,7 @@ struct Arch {
   const char *identification;        // its identification registers, for people
   unsigned source_bits;              // width of a requester id
   Vocabulary say;
-  bool vmsa;             // Arm's page tables
+  bool vmsa;         // Arm's page tables
   bool event_fields; // faults leave event records with the fields of iommu/smmuv3/events.h
   bool plain_abort;  // a refused access is aborted, with no answer of PCIe's
   std::vector<std::pair<unsigned, const char *>> caches; // names of its own for enum ims_cache_id
@@ -95,10 +95,12 @@ struct Arch {
   void (*restored)(ims_iommu *u);
   uint64_t (*peek)(const ims_iommu *u, unsigned reg); // by row of `registers`; NULL: there are no attributes
   unsigned (*register_bytes)(const char *name);       // NULL: all rows hold something
-  void (*forget)(ims_iommu *u, const ims_result &r);  // behind a request that others are not to feel; NULL: nothing to do
-  std::vector<std::string> (*preamble)(const ims_iommu *u, const ims_request &r); // what registers say of a stream; NULL
-  int (*level)(unsigned level);                       // the architecture's number of a walk's level (1 = last)
-  std::vector<Field> (*record)(const ims_result &r);  // fields of a fault's record
+  void (*forget)(ims_iommu *u,
+                 const ims_result &r); // behind a request that others are not to feel; NULL: nothing to do
+  std::vector<std::string> (*preamble)(const ims_iommu *u,
+                                       const ims_request &r); // what registers say of a stream; NULL
+  int (*level)(unsigned level);                               // the architecture's number of a walk's level (1 = last)
+  std::vector<Field> (*record)(const ims_result &r);          // fields of a fault's record
 
   // Row of a register by its name, and which of its kind (SMR3, CB3_TCR); -1: no such name. `holds`: write-only ones have
   // nothing to restore, and are then left out.

@@ -71,8 +71,9 @@ std::vector<EventInfo> make() {
       "kernel pool=256M pool_size=512M dialect=vsva-v1",
       {need("pool", T::NUMBER, "hpa of the memory that the kernel allocates from"),
        need("pool_size", T::NUMBER, "its size"),
-       may("dialect", T::WORD, "vsva-v7", "which posting of the vSVA series, or of the SMMUv3 nested series, its ioctls follow",
-           0, "vsva-v1|vsva-v2|vsva-v3|vsva-v4|vsva-v5|vsva-v6|vsva-v7|smmuv3-v10|smmuv3-v13"),
+       may("dialect", T::WORD, "vsva-v7",
+           "which posting of the vSVA series, or of the SMMUv3 nested series, its ioctls follow", 0,
+           "vsva-v1|vsva-v2|vsva-v3|vsva-v4|vsva-v5|vsva-v6|vsva-v7|smmuv3-v10|smmuv3-v13"),
        may("iommu_h", T::WORD, "auto",
            "layout of linux/iommu.h: a as in 5.8, b with argsz as in 5.10; auto: a for v1 and v2, else b", 0,
            "auto|a|b"),
@@ -153,7 +154,8 @@ std::vector<EventInfo> make() {
       "mmap vmm va=0x7f0000000000 size=64M prot=rw populate",
       {object(KIND_PROCESS, "the process"), may("va", T::NUMBER, "the kernel chooses", "address, taken as it is"),
        need("size", T::NUMBER, "bytes"), may("prot", T::WORD, "rw", "rights: any of r, w, x joined, or none"),
-       flag("populate", "pages now; else at their first use"), may("page", T::WORD, "the smallest", "page size", 0, "4K|16K|64K|2M|32M|512M|1G")},
+       flag("populate", "pages now; else at their first use"),
+       may("page", T::WORD, "the smallest", "page size", 0, "4K|16K|64K|2M|32M|512M|1G")},
       with(syscall, {{"va", T::NUMBER, nullptr, "address"}}));
   add(EventId::MUNMAP, "munmap", s, true, "Unmaps a range. Devices bound to the process are told.",
       "munmap app va=0x500000000000 size=4K",
@@ -196,7 +198,9 @@ std::vector<EventInfo> make() {
        may("bytes", T::BYTES, "none", "what lies in the buffer, which has just this size"),
        may("value", T::NUMBER, "the buffer's address", "the argument itself")},
       with(syscall, {{"bytes", T::BYTES, nullptr, "what lies in the buffer afterwards"}}));
-  add(EventId::FAULT_READ, "fault-read", s, true, "Reads one page request of a guest from a container; on an SMMU also faults of a guest's stage 1 (type DMA_UNRECOV).",
+  add(EventId::FAULT_READ, "fault-read", s, true,
+      "Reads one page request of a guest from a container; on an SMMU also faults of a guest's stage 1 (type "
+      "DMA_UNRECOV).",
       "fault-read c0 expect ret=64 perm=WRITE let grp=grpid", {object(KIND_FILE, "the container")}, syscall,
       "outputs: the fields of `iommu_fault_page_request`, or of `iommu_fault_unrecoverable`");
   add(EventId::PAGE_RESPONSE, "page-response", s, true, "Answers a page request through a container.",

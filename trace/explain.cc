@@ -169,7 +169,7 @@ ims_result explain(ims_iommu *u, const ims_request &request, Explain *told) {
 }
 
 std::string requester_text(const Arch &arch, uint32_t source) {
-  if (arch.source_bits == 16)
+  if (!arch.vmsa)
     return source_text(source);
   return "stream " + hex(source) + (source > 0xffff ? "" : " (" + source_text(source) + ")");
 }

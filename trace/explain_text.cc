@@ -138,6 +138,10 @@ private:
       line += columns_.bits_last ? padded("which says", columns_.bits) + "attributes"
                                  : padded("bits", columns_.bits) + "which says";
       out_ << "\n" << dim(line) << "\n";
+      for (auto [stage, name] : {std::pair(&told_.first, say_.first), std::pair(&told_.second, say_.second)})
+        if (stage->big_endian)
+          out_ << std::string(number_column + 2, ' ') << dim(std::string(name) + " is big-endian: shown as numbers")
+               << "\n";
     }
     if (s.step.what != IMS_STRUCT_S2_TABLE || !nested() || s.kind == IMS_STEP_UPDATE)
       return;
@@ -176,7 +180,7 @@ private:
       line += padded(format("0x%016" PRIx64, s.words[0]), columns_.entry);
     if (columns_.bits_last) {
       // The attributes go to a line of their own where they do not fit.
-      size_t used = line.size() + std::max(s.follows.size() + 1, columns_.bits);
+      size_t used = line.size() + std::max(s.follows.size() + 2, columns_.bits);
       if (s.follows.size() > columns_.bits && line.size() + s.follows.size() > style_.width)
         line += "\n" + indent;
       out_ << line << says;
@@ -361,7 +365,8 @@ private:
                                               "completer abort", "reads give zeros, writes vanish"};
     std::string device = completions[r.completion % 5];
     if (stalls)
-      device = arch_.event_fields ? format("waits until CMD_RESUME names its STAG, %u", r.stag) : "waits until its bank's RESUME";
+      device = arch_.event_fields ? format("waits until CMD_RESUME names its STAG, %u", r.stag)
+                                  : "waits until its bank's RESUME";
     else if (arch_.plain_abort && r.completion == IMS_CPL_UR && told_.request.type == IMS_UNTRANSLATED)
       device = "aborted";
     out_ << "  device  " << device << "\n";

@@ -33,7 +33,7 @@ std::vector<std::string> vfio_constants();
 // has no fields.
 struct RegisterName {
   int reg = -1, frcd = -1;
-  unsigned index = 0; // of registers with a number: SMR3, CB3_TCR
+  unsigned index = 0;  // of registers with a number: SMR3, CB3_TCR
   uint32_t offset = 0; // beyond the register, or of a plain offset
 };
 bool register_by_name(const Arch &arch, std::string_view name, RegisterName *out);

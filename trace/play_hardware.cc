@@ -186,8 +186,8 @@ void PlayerImpl::fault_log_event() {
   put_list("record", std::vector<uint64_t>(f.word, f.word + (f.words ? f.words : 2)));
   std::string ipa = f.arch != IMS_ARCH_VTD && f.s2 ? ", at " + std::string(arch->say.between) + " " + hex(f.ipa) : "";
   result(format("%s of %s%s by %s%s: 0x%x %s", types[f.type & 3], hex(f.addr).c_str(),
-                f.has_pasid ? format(" with %s %u", arch->say.substream, f.pasid).c_str() : "", source_text(f.source).c_str(), ipa.c_str(), f.reason,
-                arch->fault_text(f.reason).c_str()));
+                f.has_pasid ? format(" with %s %u", arch->say.substream, f.pasid).c_str() : "",
+                source_text(f.source).c_str(), ipa.c_str(), f.reason, arch->fault_text(f.reason).c_str()));
 }
 
 } // namespace ims

@@ -149,7 +149,8 @@ void PlayerImpl::device_event() {
         (has("group") ? ", IOMMU group " + std::to_string(group) : "") +
         (bits ? format(", PASIDs of %u bits", static_cast<unsigned>(bits)) : "") +
         (ats ? format(", ATS with %u entries", c.atc_entries) : "") + (pri ? ", page requests" : "") +
-        (has("mute") ? ", deaf to invalidations" : "") + (has("platform") ? ", not PCI" : "") + (has("stall") ? ", may stall" : ""));
+        (has("mute") ? ", deaf to invalidations" : "") + (has("platform") ? ", not PCI" : "") +
+        (has("stall") ? ", may stall" : ""));
   int err = ims_endpoint_init(&d->endpoint, d->unit->iommu, &c);
   if (err) {
     put_error(err);

@@ -22,8 +22,10 @@ std::string bank_stage(const ims_iommu *u, unsigned bank) {
   if (!(sctlr & IMS_SMMUV2_BITS(SCTLR_M)))
     return "SCTLR.M 0: this stage is off";
   bool va64 = peek(u, "CBA2R" + std::to_string(bank)) & IMS_SMMUV2_BITS(CBA2R_VA64);
-  std::string text = va64 ? format("%u bits, ", 64 - static_cast<unsigned>(IMS_SMMUV2_GET(tcr, TCR_T0SZ))) : "AArch32, ";
-  return text + format("TTBR0 0x%" PRIx64, static_cast<uint64_t>(peek(u, cb + "TTBR0") & IMS_SMMUV2_BITS(TTBR0_BADDR))) +
+  std::string text =
+      va64 ? format("%u bits, ", 64 - static_cast<unsigned>(IMS_SMMUV2_GET(tcr, TCR_T0SZ))) : "AArch32, ";
+  return text +
+         format("TTBR0 0x%" PRIx64, static_cast<uint64_t>(peek(u, cb + "TTBR0") & IMS_SMMUV2_BITS(TTBR0_BADDR))) +
          (sctlr & IMS_SMMUV2_BITS(SCTLR_CFCFG) ? ", faults stall" : "");
 }
 
@@ -75,9 +77,10 @@ std::vector<std::string> smmuv2_preamble(const ims_iommu *u, const ims_request &
     return out;
   uint64_t cbar = peek(u, "CBAR" + std::to_string(bank)), cba2r = peek(u, "CBA2R" + std::to_string(bank));
   auto kind = static_cast<unsigned>(IMS_SMMUV2_GET(cbar, CBAR_TYPE));
-  uint64_t vmid = cr0 & IMS_SMMUV2_BITS(sCR0_VMID16EN) ? IMS_SMMUV2_GET(cba2r, CBA2R_VMID16)
-                                                       : IMS_SMMUV2_GET(cbar, CBAR_VMID);
-  out.push_back(format("bank %u: %s, VMID %u; %s", bank, banks[kind], static_cast<unsigned>(vmid), bank_stage(u, bank).c_str()));
+  uint64_t vmid =
+      cr0 & IMS_SMMUV2_BITS(sCR0_VMID16EN) ? IMS_SMMUV2_GET(cba2r, CBA2R_VMID16) : IMS_SMMUV2_GET(cbar, CBAR_VMID);
+  out.push_back(
+      format("bank %u: %s, VMID %u; %s", bank, banks[kind], static_cast<unsigned>(vmid), bank_stage(u, bank).c_str()));
   if (kind == IMS_SMMUV2_CBAR_NESTED) {
     auto second = static_cast<unsigned>(IMS_SMMUV2_GET(cbar, CBAR_CBNDX));
     out.push_back(format("bank %u, its stage 2: %s", second, bank_stage(u, second).c_str()));

@@ -51,7 +51,8 @@ std::string second_stage(const Explain &told, const ims_walk_fault &w) {
 }
 
 std::string first_stage(const Explain &told, const ims_walk_fault &w) {
-  std::string owner = told.nested() ? "The guest" : (told.arch->event_fields ? "The owner of the CD" : "The owner of the bank");
+  std::string owner =
+      told.nested() ? "The guest" : (told.arch->event_fields ? "The owner of the CD" : "The owner of the bank");
   std::string address = format("0x%" PRIx64, w.addr);
   switch (w.cause) {
   case IMS_WALK_RANGE:

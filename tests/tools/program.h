@@ -122,3 +122,32 @@ inline Machine legacy_machine() {
   m.store(0x11008, 0x400081);
   return m;
 }
+
+// SMMUv3 registers for the machine below: a linear stream table of 64 streams at 0x10000, events recorded.
+inline const char smmu_registers[] =
+    "iommu = smmuv3\nCR0 = 0xd\nCR2 = 0x2\nSTRTAB_BASE = 0x10000\nSTRTAB_BASE_CFG = 0x6\n";
+
+// Stream 0x18 with SubstreamID 5, nested, 4 levels of 4 KB pages in either stage, and the same addresses as in
+// nested_machine(): a linear CD table of 16 at ipa 0x4000, stage-1 tables at ipa 0x5000 (level 0) to 0x8000 (level 3), the
+// page at ipa 0x9000; ipa n lies at hpa 0x100000 + n. Events are recorded, and abort.
+inline Machine nested_smmu_machine() {
+  Machine m;
+  m.store(0x10600, 0x400f | 4ull << 59); // V, Config 7, S1ContextPtr 0x4000, S1CDMax 4
+  m.store(0x10608, 1ull << 44);          // SHCFG: as incoming
+  m.store(0x10610,
+          7 | 16ull << 32 | 2ull << 38 | 5ull << 48 | 1ull << 51 | 1ull << 58); // VMID 7, T0SZ 16, SL0 2, PS, AA64, R
+  m.store(0x10618, 0x18000);                                                    // S2TTB
+  m.store(0x18000, 0x19003);                                                    // stage 2
+  m.store(0x19000, 0x1a003);
+  m.store(0x1a000, 0x1b003);
+  for (uint64_t page = 4; page <= 9; page++)
+    m.store(0x1b000 + page * 8, (0x100000 + page * 0x1000) | 0x7ff);
+  m.store(0x104000 + 5 * 64, 16 | 1ull << 30 | 1ull << 31 | 5ull << 32 | 1ull << 41 | 3ull << 45 | 9ull << 48);
+  m.store(0x104000 + 5 * 64 + 8, 0x5000);                    // TTB0
+  m.store(0x104000 + 5 * 64 + 24, 0xff);                     // MAIR0
+  m.store(0x105000 + (nested_iova >> 39 & 511) * 8, 0x6003); // stage 1
+  m.store(0x106000 + (nested_iova >> 30 & 511) * 8, 0x7003);
+  m.store(0x107000 + (nested_iova >> 21 & 511) * 8, 0x8003);
+  m.store(0x108000 + (nested_iova >> 12 & 511) * 8, 0x9f43); // AF, ISH, nG, EL0
+  return m;
+}

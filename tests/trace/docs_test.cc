@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The documents say what the program does: references are the tables of the code, and the tutorial's commands print what
 // stands there. With IMS_UPDATE_DOCS=1 they are written anew.
+#include "iommu/smmuv3/commands.h"
 #include "iommu/vtd/vtd.h"
 #include "tests/tools/program.h"
+#include "trace/arch.h"
 #include "trace/events.h"
 #include "trace/stats.h"
 #include "trace/text.h"
@@ -43,25 +45,60 @@ void expect_generated(const char *page, const std::string &name, const std::stri
     EXPECT_EQ(text.substr(at, end - at), table);
 }
 
-TEST(Documentation, RegistersOfVtdAreTheTable) {
+std::string bits_text(unsigned high, unsigned low) {
+  return high == low ? std::to_string(low) : std::to_string(high) + ":" + std::to_string(low);
+}
+
+std::string register_table(const Arch &arch) {
   static const char *const access[] = {"RO", "RW", "WO", "W1C", "CMD"};
   std::string table = "| offset | register | bytes | reset | fields |\n|---|---|---|---|---|\n";
-  for (unsigned r = 0; r < IMS_VTD_REG_COUNT; r++) {
-    const auto &reg = ims_vtd_regs[r];
+  for (const RegisterInfo &reg : arch.registers) {
     table += format("| 0x%x | %s, %s (%s) | %u | %s |", reg.offset, reg.name, reg.sentence, reg.section, reg.bytes,
                     hex(reg.reset).c_str());
     const char *between = " ";
-    for (unsigned i = 0; i < ims_vtd_field_count; i++) {
-      const auto &f = ims_vtd_fields[i];
-      if (f.reg != r)
-        continue;
-      std::string bits = f.high == f.low ? format("%u", f.low) : format("%u:%u", f.high, f.low);
-      table += format("%s%s %s %s", between, f.name, bits.c_str(), access[f.access]);
+    for (const RegisterField &f : reg.fields) {
+      table += format("%s%s %s %s", between, f.name, bits_text(f.high, f.low).c_str(), access[f.access]);
       between = ", ";
     }
     table += " |\n";
   }
-  expect_generated("vtd.md", "registers", table);
+  return table;
+}
+
+TEST(Documentation, RegistersAreTheTables) {
+  expect_generated("vtd.md", "registers", register_table(*find_arch("vtd")));
+  expect_generated("smmuv3.md", "registers", register_table(*find_arch("smmuv3")));
+}
+
+TEST(Documentation, EventsOfSmmuv3AreTheTable) {
+  std::string table = "| event | name | section | fields beside ID and SID | what it means |\n|---|---|---|---|---|\n";
+  for (unsigned i = 0; const ims_smmuv3_event_info *e = ims_smmuv3_events(i); i++) {
+    std::string fields;
+    for (unsigned f = 0; f < IMS_SMMUV3_EVENT_FIELD_COUNT; f++)
+      if ((e->fields >> f & 1) && f != IMS_SMMUV3_EVENT_ID_FIELD && f != IMS_SMMUV3_EVENT_SID_FIELD)
+        fields += (fields.empty() ? "" : ", ") + std::string(ims_smmuv3_event_places[f].name);
+    table += format("| 0x%02x | %s | %s | %s | %s |\n", e->number, e->name, e->section, fields.c_str(), e->sentence);
+  }
+  expect_generated("smmuv3.md", "events", table);
+  table = "| field | bits | what it says |\n|---|---|---|\n";
+  for (const ims_smmuv3_event_place &p : ims_smmuv3_event_places)
+    table += format("| %s | %s | %s |\n", p.name, bits_text(p.low + p.bits - 1u, p.low).c_str(), p.sentence);
+  expect_generated("smmuv3.md", "event fields", table);
+}
+
+TEST(Documentation, CommandsOfSmmuv3AreTheTable) {
+  std::string table = "| opcode | command | section | fields | what it is for |\n|---|---|---|---|---|\n";
+  for (unsigned i = 0; const ims_smmuv3_command_info *c = ims_smmuv3_commands(i); i++) {
+    std::string fields;
+    for (unsigned f = 0; f < IMS_SMMUV3_COMMAND_FIELD_COUNT; f++)
+      if ((c->fields >> f & 1) && f != IMS_SMMUV3_COMMAND_OP_FIELD) {
+        const ims_smmuv3_command_place &p = ims_smmuv3_command_places[f];
+        fields += format("%s%s %s", fields.empty() ? "" : ", ", p.name, bits_text(p.low + p.bits - 1u, p.low).c_str());
+      }
+    table += format("| 0x%02x | %s | %s | %s | %s%s |\n", c->opcode, c->name, c->section, fields.c_str(), c->sentence,
+                    c->needs == IMS_SMMUV3_NEEDS_SECURE ? " (illegal here)" : "");
+  }
+  expect_generated("smmuv3.md", "commands", table);
 }
 
 TEST(Documentation, FaultReasonsOfVtdAreTheTable) {
@@ -117,8 +154,15 @@ std::string shell(std::string command) {
 
 // Blocks that begin with ```console: lines with `$ ` are commands, `> ` goes on with one, what
 // follows is what they print.
-TEST(Documentation, TheTutorialsCommandsPrintWhatItSays) {
-  std::istringstream in(read_text(docs + "tutorial.md"));
+class Tutorial : public testing::TestWithParam<const char *> {};
+
+INSTANTIATE_TEST_SUITE_P(Documentation, Tutorial, testing::Values("tutorial.md", "tutorial-arm.md"),
+                         [](const testing::TestParamInfo<const char *> &page) {
+                           return page.index ? std::string("Arm") : std::string("FirstWalk");
+                         });
+
+TEST_P(Tutorial, CommandsPrintWhatItSays) {
+  std::istringstream in(read_text(docs + GetParam()));
   std::string line, written;
   unsigned commands = 0;
   bool block = false;
@@ -156,7 +200,7 @@ TEST(Documentation, TheTutorialsCommandsPrintWhatItSays) {
   }
   EXPECT_GE(commands, 5u);
   if (updating())
-    write_file(docs + "tutorial.md", written);
+    write_file(docs + GetParam(), written);
 }
 
 } // namespace
