@@ -102,6 +102,7 @@ struct ims_tlb_value {
 #define IMS_ATTR_S1_PAGE                22 // 2 bits: granule of stage 1; 0 none, 1 4 KB, 2 16 KB, 3 64 KB (the TG of a TLBI)
 #define IMS_ATTR_S2_PAGE                24 // 2 bits: of stage 2
 #define IMS_ATTR_GLOBAL                 26 // 1 bit: the stage-1 leaf has nG=0
+#define IMS_ATTR_S2_MEM                 27 // 4 bits: MemAttr of the stage-2 leaf, without a stage 1
 #define IMS_ATTR_GET(attr, field, bits) ((attr) >> (field) & ((1u << (bits)) - 1))
 
 enum {

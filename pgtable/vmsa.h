@@ -73,12 +73,15 @@ IMS_PGT_INLINE bool ims_vmsa_s2_device(const struct ims_pgt *p, unsigned memory)
 IMS_PGT_INLINE uint32_t ims_vmsa_s1_attr(const struct ims_pgt *p, uint64_t leaf, unsigned shift) {
   uint32_t mem = (uint32_t)(p->mair >> (leaf >> 2 & 7) * 8) & 0xff;
   uint32_t sh = p->fmt->ds ? p->sh : (uint32_t)(leaf >> 8) & 3u;
+  if (__builtin_expect(!(mem & 0xf0) || mem == 0x44, 0)) // Device and non-cacheable memory is outer shareable (D8.6.2)
+    sh = 2;
   return shift << IMS_ATTR_S1_SHIFT | mem << IMS_ATTR_MEM | sh << IMS_ATTR_SH | ims_vmsa_tg(p) << IMS_ATTR_S1_PAGE |
          (leaf & IMS_VMSA_NG ? 0u : 1u << IMS_ATTR_GLOBAL);
 }
 
 // IMS_ATTR_* after stage 2, combined with those of stage 1 where there is one. What almost all memory is, write-back in
-// both stages and inner shareable, stays so; the rules for the rest are behind a call.
+// both stages and inner shareable, stays so; the rules for the rest are behind a call. Without a stage 1 the leaf's
+// MemAttr is kept too: it is still to be combined with what the request brings.
 uint32_t ims_vmsa_combine(const struct ims_pgt *s2, bool has_s1, uint32_t attr, unsigned memory);
 static inline uint32_t ims_vmsa_s2_attr(const struct ims_pgt *s2, bool has_s1, uint32_t attr, unsigned memory,
                                         unsigned shift) {
@@ -86,6 +89,8 @@ static inline uint32_t ims_vmsa_s2_attr(const struct ims_pgt *s2, bool has_s1, u
                (attr >> IMS_ATTR_MEM & 0x3ff) == (0xffu | 3u << 8);
   if (!plain)
     attr = ims_vmsa_combine(s2, has_s1, attr, memory);
+  if (!has_s1)
+    attr |= (uint32_t)(memory & 15) << IMS_ATTR_S2_MEM;
   return attr | shift << IMS_ATTR_S2_SHIFT | ims_vmsa_tg(s2) << IMS_ATTR_S2_PAGE;
 }
 

@@ -122,6 +122,16 @@ static uint32_t bypass_attr(bool mtcfg, unsigned memattr, unsigned shcfg) {
   return mem << IMS_ATTR_MEM | sh << IMS_ATTR_SH;
 }
 
+// Stage 2 alone is combined with what the request brings, after the STE's overrides (13.4); translated traffic has no
+// overrides (table 13.5). What is cached are the tables' own attributes, since other streams of the VMID have overrides of
+// their own.
+static uint32_t combine_input(const struct smmu_ste *ste, bool translated, uint32_t attr) {
+  uint32_t in = translated ? bypass_attr(false, 0, 1) : bypass_attr(ste->mtcfg, ste->memattr, ste->shcfg);
+  in |= attr & ~(0xffu << IMS_ATTR_MEM | 3u << IMS_ATTR_SH);
+  return ims_vmsa_combine(&ste->s2, true, in,
+                          IMS_ATTR_GET(attr, IMS_ATTR_S2_MEM, 4) | IMS_ATTR_GET(attr, IMS_ATTR_SH, 2) << 4);
+}
+
 // Faults of the walk in the words of 7.3. `fetching`: the walk was for a CD or its table.
 static struct fault fault_of(const struct ims_walk_fault *w, bool fetching) {
   struct fault f = {.s2 = w->stage == 2, .ipa = w->addr, .fetch = w->hpa, .update = w->during == IMS_FOR_UPDATE};
@@ -211,7 +221,7 @@ IMS_INLINE enum ims_step_kind answer(struct smmuv3 *s, const struct ims_request 
   res->completion = IMS_CPL_SUCCESS;
   res->output = out;
   res->shift = (uint8_t)shift;
-  res->attr = attr;
+  res->attr = f->bypass_s1 && s2->fmt ? combine_input(f->ste, req->type == IMS_TRANSLATED, attr) : attr;
   res->rights = (uint8_t)ims_walk_rights(s1, s2, perm1, perm2, f->access & IMS_ACC_PRIV);
   if (__builtin_expect(req->type != IMS_TRANSLATION_REQUEST, 1))
     return IMS_STEP_DONE;
