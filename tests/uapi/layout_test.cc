@@ -39,6 +39,35 @@ AT(iommu_nesting_info, pasid_bits, 18);
 AT(iommu_nesting_info, vtd_flags, 32);
 AT(iommu_nesting_info, vtd_cap_reg, 40);
 AT(iommu_nesting_info, vtd_ecap_reg, 48);
+SIZE(vfio_set_pasid_table, 8);
+SIZE(vfio_set_msi_binding, 32);
+AT(vfio_set_msi_binding, iova, 8);
+AT(vfio_set_msi_binding, gpa, 16);
+AT(vfio_set_msi_binding, size, 24);
+SIZE(iommu_pasid_table_config_a, 32);
+AT(iommu_pasid_table_config_a, format, 4);
+AT(iommu_pasid_table_config_a, base_ptr, 8);
+AT(iommu_pasid_table_config_a, pasid_bits, 16);
+AT(iommu_pasid_table_config_a, config, 17);
+AT(iommu_pasid_table_config_a, smmuv3_version, 24);
+SIZE(iommu_pasid_table_config_b, 32);
+AT(iommu_pasid_table_config_b, version, 4);
+AT(iommu_pasid_table_config_b, base_ptr, 8);
+AT(iommu_pasid_table_config_b, format, 16);
+AT(iommu_pasid_table_config_b, pasid_bits, 20);
+AT(iommu_pasid_table_config_b, config, 21);
+AT(iommu_pasid_table_config_b, smmuv3_version, 24);
+AT(iommu_pasid_table_config_b, s1fmt, 28);
+AT(iommu_pasid_table_config_b, s1dss, 29);
+SIZE(iommu_gpasid_bind_smmuv2_a, 72);
+AT(iommu_gpasid_bind_smmuv2_a, addr_width, 40);
+AT(iommu_gpasid_bind_smmuv2_a, smmuv2_tcr, 56);
+AT(iommu_gpasid_bind_smmuv2_a, smmuv2_asid, 60);
+AT(iommu_gpasid_bind_smmuv2_a, smmuv2_mair, 64);
+SIZE(iommu_gpasid_bind_smmuv2_b, 72);
+AT(iommu_gpasid_bind_smmuv2_b, addr_width, 12);
+AT(iommu_gpasid_bind_smmuv2_b, smmuv2_tcr, 56);
+AT(iommu_gpasid_bind_smmuv2_b, smmuv2_mair, 64);
 SIZE(iommu_gpasid_bind_data_a, 72);
 AT(iommu_gpasid_bind_data_a, version, 0);
 AT(iommu_gpasid_bind_data_a, format, 4);
@@ -138,6 +167,15 @@ TEST(Layout, WordsMeanWhatTheDialectSays) {
     EXPECT_EQ(name(d, 0x3b77), "VFIO_IOMMU_NESTING_OP");
     EXPECT_EQ(name(d, 0x3b7b), "");
   }
+  EXPECT_EQ(name(IMS_DIALECT_SMMUV3_V10, 0x3b7a), "VFIO_IOMMU_SET_PASID_TABLE");
+  EXPECT_EQ(name(IMS_DIALECT_SMMUV3_V10, 0x3b7b), "VFIO_IOMMU_CACHE_INVALIDATE");
+  EXPECT_EQ(name(IMS_DIALECT_SMMUV3_V10, 0x3b7c), "VFIO_IOMMU_SET_MSI_BINDING");
+  EXPECT_EQ(name(IMS_DIALECT_SMMUV3_V10, 0x3b76), "");
+  EXPECT_EQ(name(IMS_DIALECT_SMMUV3_V13, 0x3b76), "VFIO_IOMMU_SET_PASID_TABLE");
+  EXPECT_EQ(name(IMS_DIALECT_SMMUV3_V13, 0x3b77), "VFIO_IOMMU_CACHE_INVALIDATE");
+  EXPECT_EQ(name(IMS_DIALECT_SMMUV3_V13, 0x3b78), "VFIO_IOMMU_SET_MSI_BINDING");
+  EXPECT_EQ(name(IMS_DIALECT_SMMUV3_V13, 0x3b7a), "");
+  EXPECT_EQ(name(IMS_DIALECT_SMMUV3_V13, 0x3b71), "VFIO_IOMMU_MAP_DMA");
   EXPECT_EQ(name(IMS_DIALECT_V7, 0x3b67), ""); // a group's
   EXPECT_EQ(name(IMS_DIALECT_V7, 0x3b71), "VFIO_IOMMU_MAP_DMA");
 }
@@ -167,6 +205,21 @@ TEST(Layout, ShapeFollowsTheArgument) {
   EXPECT_EQ(r->size, 80);
   ASSERT_NE(ims_uapi_field_of(r, "data.addr_width", &at), nullptr);
   EXPECT_EQ(at, 8u + 12); // layout B
+  arg[8 + 8] = 2;         // format: the shape without PASID
+  r = ims_uapi_by_word(IMS_DIALECT_V7, IMS_IOMMU_H_AUTO, IMS_FILE_CONTAINER, 0x3b77, arg, sizeof arg);
+  EXPECT_STREQ(r->variant, "UNBIND_PGTBL.SMMUV2");
+  EXPECT_EQ(ims_uapi_field_of(r, "data.vtd_flags", &at), nullptr);
+  ASSERT_NE(ims_uapi_field_of(r, "data.smmuv2_tcr", &at), nullptr);
+  EXPECT_EQ(at, 8u + 56);
+  arg[4] = 2;
+  r = ims_uapi_by_word(IMS_DIALECT_SMMUV3_V13, IMS_IOMMU_H_AUTO, IMS_FILE_CONTAINER, 0x3b76, arg, sizeof arg);
+  EXPECT_STREQ(r->variant, "UNSET");
+  EXPECT_EQ(r->size, 8);
+  r = ims_uapi_by_name(IMS_DIALECT_SMMUV3_V10, IMS_IOMMU_H_AUTO, "VFIO_IOMMU_SET_PASID_TABLE", "");
+  EXPECT_STREQ(r->variant, "SET");
+  EXPECT_EQ(r->size, 40);
+  ASSERT_NE(ims_uapi_field_of(r, "config.format", &at), nullptr);
+  EXPECT_EQ(at, 8u + 4); // layout A
   r = ims_uapi_by_name(IMS_DIALECT_V2, IMS_IOMMU_H_AUTO, "VFIO_IOMMU_NESTING_OP", "BIND_PGTBL");
   ASSERT_NE(ims_uapi_field_of(r, "data.addr_width", &at), nullptr);
   EXPECT_EQ(at, 8u + 40); // layout A

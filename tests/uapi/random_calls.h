@@ -3,7 +3,10 @@
 // arguments are nearly right, some are noise. What must hold whatever happens is checked here.
 #pragma once
 
+#include "iommu/smmuv2/smmuv2.h"
+#include "iommu/smmuv3/smmuv3.h"
 #include "iommu/vtd/vtd.h"
+#include "pasid/smmu.h"
 #include "uapi/kernel.h"
 #include "uapi/layout.h"
 #include <cstdio>
@@ -29,17 +32,14 @@ public:
     c.dialect = static_cast<uint8_t>(Byte() % IMS_DIALECT_COUNT);
     c.iommu_h = static_cast<uint8_t>(Byte() % 3);
     c.legacy = Byte() % 16 == 0;
+    uint8_t kinds = Byte(); // of the units
+    c.cpu_format = static_cast<uint8_t>(Byte() & 1 ? IMS_CPU_ARM_4K : IMS_CPU_X86_64);
     c.pasid_quota = 8;
     c.dma_entry_limit = 5;
     dialect_ = static_cast<ims_dialect>(c.dialect);
     iommu_h_ = static_cast<ims_iommu_h>(c.iommu_h);
     Must(ims_kernel_new(&kernel_, &c) == IMS_ERR_OK, "kernel");
     for (int i = 0; i < 2; i++) {
-      ims_vtd_config v;
-      ims_vtd_config_default(&v);
-      v.cm = Byte() & 1;
-      v.rwbf = Byte() & 1;
-      v.nd = i ? 6 : 0; // one of them has few domain ids
       ims_iommu_bus bus{};
       bus.ctx = this;
       bus.message = [](void *ctx, uint64_t addr, uint32_t msg) {
@@ -49,8 +49,7 @@ public:
         auto *r = static_cast<RandomCalls *>(ctx);
         return r->answers_;
       };
-      ims_iommu *u = nullptr;
-      Must(ims_vtd_new(&u, &v, &mem_, &bus) == IMS_ERR_OK, "unit");
+      ims_iommu *u = NewUnit(i, kinds >> i & 1 ? 1 + (kinds >> (4 + i) & 1) : 0, bus);
       units_.push_back(u);
       Must(ims_kernel_add_unit(kernel_, "dmar", u, nullptr) == IMS_ERR_OK, "driver");
     }
@@ -60,7 +59,8 @@ public:
       d.unit = i == 2;
       d.group = i;
       d.pasid_bits = 20;
-      d.ats = d.pri = true;
+      d.ats = d.pri = i != 1 || !(kinds & 4);
+      d.stall = !d.ats;
       Must(ims_kernel_add_device(kernel_, &d, &device_[i]) == IMS_ERR_OK, "device");
     }
     for (ims_process *&p : process_)
@@ -96,7 +96,43 @@ public:
     return left;
   }
 
+  // Bytes that the driver may keep for its devices once they have been used: VT-d a PASID table each, SMMUv3 the upper
+  // level of a CD table and one leaf.
+  uint64_t Allowance() const { return kDevices * ((8 << 10) + (64 << 10)); }
+
 private:
+  ims_iommu *NewUnit(int i, int kind, const ims_iommu_bus &bus) {
+    ims_iommu *u = nullptr;
+    if (kind == 0) {
+      ims_vtd_config v;
+      ims_vtd_config_default(&v);
+      v.cm = Byte() & 1;
+      v.rwbf = Byte() & 1;
+      v.nd = i ? 6 : 0; // one of them has few domain ids
+      Must(ims_vtd_new(&u, &v, &mem_, &bus) == IMS_ERR_OK, "VT-d unit");
+    } else if (kind == 1) {
+      ims_smmuv3_config v;
+      ims_smmuv3_config_default(&v);
+      uint8_t bits = Byte();
+      v.ril = bits & 1;
+      v.msi = bits >> 1 & 1;
+      v.vmid16 = bits >> 2 & 1;
+      v.asid16 = bits >> 3 & 1;
+      v.httu = bits >> 4 & 2;
+      v.cd2l = bits >> 6 & 1;
+      v.cmdqs = bits & 128 ? 1 : 8;
+      v.eventqs = bits & 64 ? 2 : 8;
+      if (!v.cd2l)
+        v.ssidsize = 6;
+      Must(ims_smmuv3_new(&u, &v, &mem_, &bus) == IMS_ERR_OK, "SMMUv3 unit");
+    } else {
+      ims_smmuv2_config v;
+      ims_smmuv2_config_default(&v);
+      v.numcb = 1 + Byte() % 4;
+      Must(ims_smmuv2_new(&u, &v, &mem_, &bus) == IMS_ERR_OK, "SMMUv2 unit");
+    }
+    return u;
+  }
   static void Must(bool ok, const char *what) {
     if (!ok) {
       std::fprintf(stderr, "random calls: %s\n", what);
@@ -153,8 +189,18 @@ private:
   uint64_t Likely(const ims_uapi_field &f) {
     if (f.form == IMS_FORM_PAD)
       return 0;
-    if (!std::strcmp(f.name, "version"))
+    if (std::strstr(f.name, "version"))
       return 1;
+    if (!std::strcmp(f.name, "smmuv2_tcr"))
+      return 16;
+    if (!std::strcmp(f.name, "gpa"))
+      return 0x9000000 + Byte() % 4 * 4096;
+    if (!std::strcmp(f.name, "granule_size"))
+      return 4096;
+    if (!std::strcmp(f.name, "nb_granules"))
+      return 1 + Byte() % 40;
+    if (!std::strcmp(f.name, "format"))
+      return 1 + Byte() % 2;
     if (!std::strcmp(f.name, "argsz"))
       return 128;
     if (!std::strcmp(f.name, "addr_width"))
@@ -280,7 +326,7 @@ private:
       r.access = Byte() & 1 ? IMS_ACC_W : IMS_ACC_R;
       ims_result res;
       ims_translate(units_[ims_device_config_of(dev)->unit], &r, &res);
-      Must(res.status != IMS_STATUS_OK || res.output < kRam, "a translation left memory");
+      Must(res.status != IMS_STATUS_OK || res.output < kRam || res.output >> 12 == 0x8090, "a translation left memory");
       Must(res.status != IMS_STATUS_BYPASS, "a device passed by its IOMMU");
       break;
     }
@@ -323,6 +369,27 @@ private:
       ForgetFilesOf(victim);
       ims_process_exit(victim); // devices may still be bound to it
       victim = NewProcess();
+      break;
+    }
+    case 13: { // what a guest may write: descriptors and table entries that are nearly right
+      uint64_t w[8] = {};
+      uint64_t table = Byte() % 8 * 4096ull;
+      if (Byte() & 1) {
+        ims_cd_set(w, IMS_CD_V, 1);
+        ims_cd_set(w, IMS_CD_AA64, 1);
+        ims_cd_set(w, IMS_CD_T0SZ, 16 + Byte() % 4 * 9);
+        ims_cd_set(w, IMS_CD_EPD1, 1);
+        ims_cd_set(w, IMS_CD_IPS, 5);
+        ims_cd_set(w, IMS_CD_A, 1);
+        ims_cd_set(w, IMS_CD_R, 1);
+        ims_cd_set(w, IMS_CD_S, Byte() & 1);
+        ims_cd_set(w, IMS_CD_ASID, Byte() % 4);
+        ims_cd_set_address(w, IMS_CD_TTB0, table);
+      } else {
+        for (uint64_t &e : w)
+          e = (Byte() % 8 * 4096ull) | 0x743;
+      }
+      ims_process_write(p, 0x10000000 + Byte() % 16 * 4096 + Byte() % 8 * 64, w, sizeof w);
       break;
     }
     default:

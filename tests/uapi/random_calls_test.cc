@@ -8,7 +8,7 @@ namespace uapi_test {
 namespace {
 
 TEST(RandomCalls, NothingCrashesAndNothingIsLeft) {
-  for (unsigned seed = 0; seed < 60; seed++) {
+  for (unsigned seed = 0; seed < 100; seed++) {
     std::mt19937 rng(seed);
     std::vector<uint8_t> bytes(40000);
     for (uint8_t &b : bytes)
@@ -17,8 +17,7 @@ TEST(RandomCalls, NothingCrashesAndNothingIsLeft) {
     uint64_t before = calls.Quiet();
     calls.Run();
     uint64_t first = calls.Quiet();
-    // A PASID table a device, of three; nothing else may stay.
-    EXPECT_LE(first, before + 3 * 4096) << "seed " << seed;
+    EXPECT_LE(first, before + calls.Allowance()) << "seed " << seed;
     EXPECT_EQ(calls.Quiet(), first) << "seed " << seed;
   }
 }

@@ -110,5 +110,243 @@ TEST_F(Smmu, NestingContainerIsASecondStage) {
   EXPECT_EQ(m.Dma(dev, 0x123000).status, IMS_STATUS_ABORT);
 }
 
+// ---- Units that lack something --------------------------------------------------------------------------------------
+
+struct Variant {
+  const char *name;
+  void (*change)(ims_smmuv3_config &);
+};
+
+struct SmmuVariants : testing::TestWithParam<Variant> {};
+
+// What the driver does must not depend on how the unit tells that it is done, how long its queues are, or how its tables
+// are laid out.
+TEST_P(SmmuVariants, ProcessesFaultsAndInvalidationsWork) {
+  ims_smmuv3_config c = Machine::SmmuConfig();
+  GetParam().change(c);
+  Machine m(IMS_DIALECT_SMMUV3_V13, Arm);
+  m.AddSmmu(c);
+  ims_device_config d = Machine::DeviceConfig(0x21);
+  d.ats = d.pri = c.pri;
+  ims_device *dev = m.AddDevice(d);
+  ims_process *p = m.AddProcess();
+  ims_sva *s = nullptr;
+  uint64_t va = 0, more = 0;
+  ASSERT_EQ(ims_mmap(p, 0, 40 * kPage, 3, IMS_MMAP_POPULATE, &va), 0);
+  ASSERT_EQ(ims_sva_bind(dev, p, &s), 0);
+  for (unsigned i = 0; i < 40; i++)
+    ASSERT_EQ(m.Dma(dev, va + i * kPage, IMS_ACC_R, 1).status, IMS_STATUS_OK);
+  ASSERT_EQ(ims_munmap(p, va + 3 * kPage, 29 * kPage), 0);
+  for (unsigned i = 0; i < 40; i++)
+    EXPECT_EQ(m.Dma(dev, va + i * kPage, IMS_ACC_R, 1).status == IMS_STATUS_OK, i < 3 || i >= 32) << i;
+  ims_kernel_interrupts(m.kernel);
+  EXPECT_GT(ims_kernel_faults(m.kernel), 0u);
+  if (c.pri) {
+    ASSERT_EQ(ims_mmap(p, 0, kPage, 3, 0, &more), 0);
+    ims_page_request r{};
+    r.addr = more;
+    r.source = 0x21;
+    r.pasid = 1;
+    r.has_pasid = r.last = r.write = true;
+    r.group = 5;
+    m.responses.clear();
+    ASSERT_TRUE(ims_request_page(m.units[0], &r));
+    ims_kernel_interrupts(m.kernel);
+    ASSERT_EQ(m.responses.size(), 1u);
+    EXPECT_EQ(m.responses[0].code, 0);
+    EXPECT_EQ(m.Dma(dev, more, IMS_ACC_W, 1).status, IMS_STATUS_OK);
+  }
+  ims_sva_unbind(s);
+  EXPECT_EQ(m.Dma(dev, va, IMS_ACC_R, 1).status, IMS_STATUS_ABORT);
+  ims_kernel_counters count{};
+  ims_kernel_count(m.kernel, &count);
+  EXPECT_EQ(count.queue_errors, 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Units, SmmuVariants,
+    testing::Values(Variant{"Everything", [](ims_smmuv3_config &) {}},
+                    Variant{"NoMessages", [](ims_smmuv3_config &c) { c.msi = 0; }},
+                    Variant{"NoRanges", [](ims_smmuv3_config &c) { c.ril = 0; }},
+                    Variant{"QueuesOfOne", [](ims_smmuv3_config &c) { c.cmdqs = c.eventqs = c.priqs = 0; }},
+                    Variant{"ShortQueues", [](ims_smmuv3_config &c) { c.cmdqs = c.eventqs = c.priqs = 2; }},
+                    Variant{"LinearStreamTable",
+                            [](ims_smmuv3_config &c) {
+                              c.st_level = 0;
+                              c.sidsize = 6;
+                            }},
+                    Variant{"LinearCdTable", [](ims_smmuv3_config &c) { c.cd2l = 0; }},
+                    Variant{"FewSubstreams", [](ims_smmuv3_config &c) { c.ssidsize = 3; }},
+                    Variant{"NoDeviceCaches", [](ims_smmuv3_config &c) { c.ats = c.pri = 0; }},
+                    Variant{"NoStalls", [](ims_smmuv3_config &c) { c.stall_model = 1; }},
+                    Variant{"NoHardwareUpdates", [](ims_smmuv3_config &c) { c.httu = 0; }},
+                    Variant{"SmallTags", [](ims_smmuv3_config &c) { c.asid16 = c.vmid16 = 0; }}),
+    [](const testing::TestParamInfo<Variant> &i) { return std::string(i.param.name); });
+
+TEST(SmmuUnits, ThatTheDriverCannotUse) {
+  for (auto change : {+[](ims_smmuv3_config &c) { c.ttf = 1; }}) {
+    ims_smmuv3_config c = Machine::SmmuConfig();
+    change(c);
+    Machine m(IMS_DIALECT_SMMUV3_V13, Arm);
+    ims_iommu *u = nullptr;
+    ims_iommu_bus bus{};
+    ASSERT_EQ(ims_smmuv3_new(&u, &c, &m.mem, &bus), IMS_ERR_OK);
+    EXPECT_EQ(ims_kernel_add_unit(m.kernel, "smmu", u, nullptr), IMS_ERR_UNSUP);
+    ims_iommu_free(u);
+  }
+}
+
+TEST(SmmuUnits, DeviceThatDoesNotAnswerIsReportedAndTheQueueGoesOn) {
+  Machine m(IMS_DIALECT_SMMUV3_V13, Arm);
+  m.AddSmmu();
+  ims_device *dev = m.AddDevice();
+  ims_process *p = m.AddProcess();
+  ims_sva *s = nullptr;
+  uint64_t va = 0;
+  ASSERT_EQ(ims_mmap(p, 0, 4 * kPage, 3, IMS_MMAP_POPULATE, &va), 0);
+  ASSERT_EQ(ims_sva_bind(dev, p, &s), 0);
+  m.device_answers = false;
+  m.Clear();
+  ASSERT_EQ(ims_munmap(p, va, kPage), 0);
+  ims_kernel_counters count{};
+  ims_kernel_count(m.kernel, &count);
+  EXPECT_EQ(count.queue_errors, 1u);
+  EXPECT_EQ(m.Said(1u << IMS_NOTE_LOG),
+            (std::vector<std::string>{
+                "kernel: command queue error 3 (a device did not answer an ATC invalidation) at command " +
+                std::to_string((ims_iommu_read(m.units[0], IMS_SMMUV3_OFF_CMDQ_CONS, 4) - 1) & 255)}));
+  m.device_answers = true;
+  EXPECT_EQ(m.Dma(dev, va, IMS_ACC_R, 1).fault, IMS_SMMUV3_F_TRANSLATION);
+  ASSERT_EQ(ims_munmap(p, va + kPage, kPage), 0);
+  ims_kernel_count(m.kernel, &count);
+  EXPECT_EQ(count.queue_errors, 1u);
+}
+
+TEST(SmmuUnits, OverflowOfTheEventQueueIsAcknowledged) {
+  ims_smmuv3_config c = Machine::SmmuConfig();
+  c.eventqs = 2;
+  Machine m(IMS_DIALECT_SMMUV3_V13, Arm);
+  m.AddSmmu(c);
+  ims_device *dev = m.AddDevice();
+  Vmm v(m);
+  for (int i = 0; i < 9; i++)
+    m.Dma(dev, 0x1000);
+  m.Clear();
+  ims_kernel_interrupts(m.kernel);
+  EXPECT_EQ(ims_kernel_faults(m.kernel), 4u);
+  EXPECT_EQ(m.Said(1u << IMS_NOTE_LOG), (std::vector<std::string>{"kernel: event queue overflow: events were lost"}));
+  m.Dma(dev, 0x1000);
+  ims_kernel_interrupts(m.kernel);
+  EXPECT_EQ(ims_kernel_faults(m.kernel), 5u);
+}
+
+TEST(SmmuUnits, VmidsComeBackWithoutWhatWasCachedUnderThem) {
+  Machine m(IMS_DIALECT_SMMUV3_V13, Arm);
+  m.AddSmmu();
+  ims_device *dev = m.AddDevice();
+  uint64_t first = 0;
+  for (int round = 0; round < 2; round++) {
+    Vmm v(m);
+    uint64_t va = 0, hpa = 0;
+    ASSERT_EQ(ims_mmap(v.process, 0, (2 + round) * kPage, 3, IMS_MMAP_POPULATE, &va), 0);
+    ASSERT_EQ(v.Map(0x1000, va + round * kPage, kPage), 0);
+    ASSERT_EQ(ims_process_translate(v.process, va + round * kPage, &hpa), IMS_ERR_OK);
+    EXPECT_EQ(m.Dma(dev, 0x1000).output, hpa);
+    EXPECT_NE(hpa, first);
+    first = hpa;
+    m.Clear();
+    ims_process_exit(v.process);
+    bool vmall = false;
+    for (uint64_t d : m.Descriptors())
+      vmall |= (d & 0xff) == 0x28 && (d >> 32 & 0xffff) == 2;
+    EXPECT_TRUE(vmall);
+  }
+}
+
+TEST(SmmuUnits, BypassByConfiguration) {
+  Machine m(IMS_DIALECT_SMMUV3_V13, [](ims_kernel_config &c) {
+    Arm(c);
+    c.smmu_bypass = true;
+  });
+  m.AddSmmu();
+  ims_device *dev = m.AddDevice();
+  EXPECT_EQ(m.Dma(dev, 0x1234).status, IMS_STATUS_BYPASS);
+  ims_process *p = m.AddProcess();
+  ims_sva *s = nullptr;
+  uint64_t va = 0;
+  ASSERT_EQ(ims_mmap(p, 0, kPage, 3, IMS_MMAP_POPULATE, &va), 0);
+  m.Clear();
+  ASSERT_EQ(ims_sva_bind(dev, p, &s), 0);
+  // The stream went on bypassing: one word of the STE was in use and changed.
+  unsigned zero = 0;
+  for (const Note &n : m.notes)
+    zero += n.note.kind == IMS_NOTE_TABLE && n.what == "STE" && !n.note.word[0];
+  EXPECT_EQ(zero, 0u);
+  EXPECT_EQ(m.Dma(dev, 0x1234).output, 0x1234u);
+  EXPECT_EQ(m.Dma(dev, va, IMS_ACC_R, 1).status, IMS_STATUS_OK);
+  ims_sva_unbind(s);
+  EXPECT_EQ(m.Dma(dev, 0x1234).status, IMS_STATUS_BYPASS);
+}
+
+// ---- Words ----------------------------------------------------------------------------------------------------------
+
+TEST(SmmuNotes, SayWhatWasDone) {
+  auto text = [](const ims_note &n) {
+    char buf[512];
+    ims_note_text(&n, buf, sizeof buf);
+    return std::string(buf);
+  };
+  ims_note n{};
+  n.arch = IMS_ARCH_SMMUV3;
+  n.kind = IMS_NOTE_DESCRIPTOR;
+  n.word[0] = 0x12 | 2ull << 32 | 0x77ull << 48;
+  n.word[1] = 0x5001;
+  EXPECT_EQ(text(n), "queue CMD_TLBI_NH_VA: VMID 2, ASID 119, LEAF, ADDR 0x5000");
+  n.word[0] = 0x46;
+  n.word[1] = 0;
+  EXPECT_EQ(text(n), "queue CMD_SYNC");
+  n.kind = IMS_NOTE_TABLE;
+  n.what = "STE";
+  n.source = 0x300;
+  n.addr = 0x40000;
+  n.word[0] = 0xb | 0x123440ull;
+  EXPECT_EQ(text(n), "store STE of stream 0x300 at 0x40000 = 0x12344b: V, CONFIG 5, S1CONTEXTPTR 0x123440");
+  n.what = "CD";
+  n.addr = 0x40008;
+  n.word[0] = 0x5000;
+  EXPECT_EQ(text(n), "store CD of stream 0x300 at 0x40008 = 0x5000: TTB0 0x5000");
+  n.kind = IMS_NOTE_MMIO_WRITE;
+  n.what = "CR0";
+  n.addr = 0x20;
+  n.bytes = 4;
+  n.word[0] = 9;
+  EXPECT_EQ(text(n), "write CR0 (0x20) = 0x9: SMMUEN, CMDQEN");
+  n.kind = IMS_NOTE_FAULT;
+  n.what = "event";
+  n.word[0] = 0x10 | 1 << 11 | 3 << 12 | 0x300ull << 32;
+  n.word[1] = 1ull << 35 | 2ull << 40;
+  n.word[2] = 0x7010;
+  n.word[3] = 0;
+  EXPECT_EQ(text(n), "event of stream 0x300: F_TRANSLATION, no translation: SSV, SSID 3, RNW, CLASS 2, INPUT 0x7010");
+  n.kind = IMS_NOTE_PAGE_REQUEST;
+  n.word[0] = 0x300 | 3ull << 32 | 7ull << 60 | 1ull << 63;
+  n.word[1] = 0x8000 | 17;
+  EXPECT_EQ(text(n), "page request of stream 0x300, substream 3: 0x8000, read write, group 17, last");
+  n.arch = IMS_ARCH_SMMUV2;
+  n.kind = IMS_NOTE_MMIO_WRITE;
+  n.what = "S2CR";
+  n.addr = 0xc00;
+  n.word[0] = 1;
+  EXPECT_EQ(text(n), "write S2CR (0xc00) = 0x1: CBNDX 1");
+  n.kind = IMS_NOTE_FAULT;
+  n.what = "context fault";
+  n.word[0] = 2;
+  n.word[1] = 0x7010;
+  n.word[2] = 0x10;
+  n.word[3] = 0;
+  EXPECT_EQ(text(n), "context fault of stream 0x300: TF, no translation, or an address beyond the range of the tables: "
+                     "address 0x7010, syndrome 0x10");
+}
+
 } // namespace
 } // namespace uapi_test
