@@ -189,15 +189,22 @@ IMS_PGT_INLINE uint64_t ims_pgt_addr(const struct ims_pgt *p, uint64_t e) {
   return addr;
 }
 
+// The page of a leaf at `level`; bits below the page size (PAT of a large page) do not belong to it.
+IMS_PGT_INLINE uint64_t ims_pgt_page(const struct ims_pgt *p, unsigned level, uint64_t e) {
+  unsigned shift = ims_pgt_shift(p->fmt, level);
+  return ims_pgt_addr(p, e) >> shift << shift;
+}
+
 // D8.3.1, D8.15.4: not valid, then a block where none may stand (which is not valid either), then the address's size.
 IMS_PGT_INLINE enum ims_pte_kind ims_vmsa_decode(const struct ims_pgt *p, unsigned level, uint64_t e) {
-  enum ims_pte_kind kind = level > 1 ? IMS_PTE_TABLE : IMS_PTE_LEAF;
   if (__builtin_expect((e & 3) != 3, 0)) {
     if (!(e & IMS_VMSA_VALID) || level == 1 || !(p->fmt->leaf_levels >> level & 1))
       return IMS_PTE_EMPTY;
-    kind = IMS_PTE_LEAF;
+    return ims_pgt_page(p, level, e) >> p->out_bits ? IMS_PTE_RESERVED : IMS_PTE_LEAF;
   }
-  return ims_pgt_addr(p, e) >> p->out_bits ? IMS_PTE_RESERVED : kind;
+  if (ims_pgt_addr(p, e) >> p->out_bits)
+    return IMS_PTE_RESERVED;
+  return level > 1 ? IMS_PTE_TABLE : IMS_PTE_LEAF;
 }
 
 // Order as the specification's: not present hides everything, reserved bits come before the meaning.
@@ -213,18 +220,13 @@ IMS_PGT_INLINE enum ims_pte_kind ims_pgt_decode(const struct ims_pgt *p, unsigne
   return leaf ? IMS_PTE_LEAF : IMS_PTE_TABLE;
 }
 
-// The page of a leaf at `level`; bits below the page size (PAT of a large page) do not belong to it.
-IMS_PGT_INLINE uint64_t ims_pgt_page(const struct ims_pgt *p, unsigned level, uint64_t e) {
-  unsigned shift = ims_pgt_shift(p->fmt, level);
-  return ims_pgt_addr(p, e) >> shift << shift;
-}
-
 // log2 of what a leaf's translation covers when the contiguous hint is taken (D8.7.1): the whole run, unless it does not
-// fit the input range or the output size (RXFDVL), or the entry does not lie in its run as the others must.
+// fit the input range or the output size (RXFDVL), or the entry does not lie in its run as the others must. Of a block
+// that exceeds the output size itself, the part that does not.
 IMS_PGT_INLINE unsigned ims_pgt_reach(const struct ims_pgt *p, unsigned level, uint64_t e, uint64_t in) {
   unsigned shift = ims_pgt_shift(p->fmt, level), run = shift + p->fmt->contiguous[level];
   if (!(p->flags & IMS_PGT_CONTIGUOUS) || !(e & IMS_VMSA_CONTIGUOUS) || run > p->in_bits || run > p->out_bits)
-    return shift;
+    return shift < p->out_bits ? shift : p->out_bits;
   return ((ims_pgt_addr(p, e) ^ in) & ((1ull << run) - 1)) >> shift ? shift : run;
 }
 
@@ -250,6 +252,12 @@ IMS_PGT_INLINE uint64_t ims_pgt_dirtied(const struct ims_pgt *p, uint64_t e) {
   if (!(e & IMS_VMSA_DBM))
     return e;
   return p->fmt->kind == IMS_PGT_VMSA_S1 ? e & ~(uint64_t)p->d_bit : e | p->d_bit;
+}
+
+// Is a result beyond the output size? Decoding looks at the page alone, and a block may be larger than the output
+// (D8.15.4; pseudocode S1Walk, S2Walk).
+IMS_PGT_INLINE bool ims_pgt_too_large(const struct ims_pgt *p, uint64_t out) {
+  return __builtin_expect(out >> p->out_bits != 0, 0);
 }
 
 // Does this leaf fault for its accessed flag? D8.5.1.

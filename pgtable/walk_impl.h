@@ -296,6 +296,8 @@ IMS_INLINE int ims_walk_stage2(struct ims_walk *w, struct ims_port *port, const 
     if (ims_pgt_is_vmsa(p)) {
       t->shift = (uint8_t)ims_pgt_reach(p, t->level, t->entry, t->in);
       t->memory = (uint8_t)ims_vmsa_s2_memory(p, t->entry);
+      if (ims_pgt_too_large(p, t->out))
+        return ims_walk_fail(w, 2, IMS_WALK_SIZE, during);
       if (ims_pgt_af_faults(p, t->entry))
         return ims_walk_fail(w, 2, IMS_WALK_FLAG, during);
       if (ims_walk_protected(w, during, t->memory))
@@ -530,6 +532,8 @@ IMS_INLINE enum ims_step_kind ims_walk_advance(struct ims_walk *w, struct ims_po
     if (ims_pgt_is_vmsa(p)) {
       w->shift = (uint8_t)ims_pgt_reach(p, w->level, w->entry, w->in);
       w->attr = ims_vmsa_s1_attr(p, w->entry, w->leaf);
+      if (ims_pgt_too_large(p, w->out))
+        return (enum ims_step_kind)ims_walk_fail(w, 1, IMS_WALK_SIZE, IMS_FOR_TABLE);
       if (ims_pgt_af_faults(p, w->entry))
         return (enum ims_step_kind)ims_walk_fail(w, 1, IMS_WALK_FLAG, IMS_FOR_PAGE);
     }
