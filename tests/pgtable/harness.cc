@@ -119,6 +119,7 @@ Outcome Driver::run(const ims_pgt *s1, const ims_pgt *s2, const oracle::Request 
   w.psc_gpa = psc_gpa;
   port.refs = 0;
   ims_walk_begin(&w);
+  w.purpose = static_cast<uint8_t>(purpose);
 
   for (int steps = 0; steps < 2000; steps++) {
     ims_step_kind kind = ims_walk_step(&w, &port);
@@ -148,7 +149,7 @@ Outcome Driver::run(const ims_pgt *s1, const ims_pgt *s2, const oracle::Request 
       EXPECT_TRUE(caches >> q.cache & 1) << ims_cache_name(q.cache);
       EXPECT_EQ(q.tag.id, id_of(q.cache));
       port.answer.hit = false;
-      for (unsigned shift : {12u, 21u, 30u}) {
+      for (unsigned shift : shifts) {
         // The nested TLB is asked with the bare address: the size of the page is not known yet.
         uint64_t addr = q.cache == IMS_CACHE_NESTED ? ims_tag_addr(q.tag.addr, shift) : q.tag.addr;
         auto it = cache.find(Key{q.cache, addr, q.tag.id});

@@ -96,6 +96,8 @@ struct Driver {
   std::map<Key, ims_tlb_value> cache;
   std::function<void(ims_step_kind, const ims_step &)> before; // each question is answered
   uint32_t caches = 0;
+  std::vector<unsigned> shifts = {12, 21, 30}; // of pages in the nested TLB, the one looked for first at the front
+  unsigned purpose = IMS_STRUCT_DATA;
   bool psc_gpa = false;
   int junk = 1; // what each byte of the walk holds before it is set up: nothing may depend on it
 
