@@ -44,8 +44,8 @@ static void write_record(struct smmuv3 *s, const struct ims_request *req, struct
   if (fault->event == IMS_SMMUV3_F_BAD_ATS_TREQ) {
     PUT(ATS_R, 1);
     PUT(ATS_W, !req->no_write);
-    PUT(ATS_X, (req->access & IMS_ACC_X) != 0);
-    PUT(ATS_P, (req->access & IMS_ACC_PRIV) != 0);
+    PUT(ATS_X, req->has_pasid && (req->access & IMS_ACC_X));
+    PUT(ATS_P, req->has_pasid && (req->access & IMS_ACC_PRIV));
     PUT(INPUT, req->iova);
     return;
   }
@@ -211,6 +211,20 @@ static uint64_t global_tag(uint64_t tag, bool aset) {
   return (tag & ~SMMU_TAG_ASID_MASK) | SMMU_TAG_GLOBAL | (aset ? SMMU_TAG_ASET : 0);
 }
 
+// 13.7.1: what a translation request is granted out of the rights of its translation. Execution must have been asked for,
+// and implies reading; STE.INSTCFG makes reads instructions, or execution reading. Writing not asked for is not granted,
+// so no dirty state was set for it.
+static uint8_t granted(const struct ims_request *req, const struct smmu_flight *f, unsigned rights) {
+  bool r = rights & IMS_PERM_R, x = rights & IMS_PERM_X;
+  if (f->ste->instcfg == 3)
+    r = x;
+  else if (f->ste->instcfg == 2)
+    x = r;
+  bool exe = req->has_pasid && (req->access & IMS_ACC_X);
+  return (uint8_t)((r ? IMS_PERM_R : 0u) | (f->access & IMS_ACC_W ? rights & IMS_PERM_W : 0u) |
+                   (exe && r && x ? IMS_PERM_X : 0u));
+}
+
 IMS_INLINE enum ims_step_kind answer(struct smmuv3 *s, const struct ims_request *req, struct ims_result *res,
                                      const struct smmu_flight *f, uint64_t out, unsigned shift, unsigned perm1,
                                      unsigned perm2, uint32_t attr) {
@@ -225,10 +239,7 @@ IMS_INLINE enum ims_step_kind answer(struct smmuv3 *s, const struct ims_request 
   res->rights = (uint8_t)ims_walk_rights(s1, s2, perm1, perm2, f->access & IMS_ACC_PRIV);
   if (__builtin_expect(req->type != IMS_TRANSLATION_REQUEST, 1))
     return IMS_STEP_DONE;
-  if (!(f->access & IMS_ACC_W))
-    res->rights &= (uint8_t)~IMS_PERM_W; // not asked for, so no dirty state was set
-  if (!(f->access & IMS_ACC_X))
-    res->rights &= (uint8_t)~IMS_PERM_X;
+  res->rights = granted(req, f, res->rights);
   if (!(res->rights & (IMS_PERM_R | IMS_PERM_W))) {
     refuse(s, req, res, f->access,
            &(struct fault){.event = IMS_SMMUV3_F_PERMISSION, .class = SMMU_CLASS_IN, .s2 = s2->fmt != NULL});
@@ -325,26 +336,22 @@ IMS_INLINE enum ims_step_kind advance(struct smmuv3 *s, const struct ims_request
                       &(struct fault){.event = req->type == IMS_TRANSLATION_REQUEST ? IMS_SMMUV3_F_BAD_ATS_TREQ
                                                                                     : IMS_SMMUV3_F_TRANSL_FORBIDDEN});
       f->split = eats == SMMU_EATS_SPLIT;
-      if (req->type == IMS_TRANSLATED) {
-        if (!s->cfg.pasidtt || !req->has_pasid)
-          f->access = req->access & (IMS_ACC_R | IMS_ACC_W);
-        if (!f->split) {
-          if (req->iova >> s->oas)
-            return abort_silently(res);
-          return identity(req, res, IMS_STATUS_OK, bypass_attr(false, 0, 1));
-        }
-      }
+      if (req->type == IMS_TRANSLATED && !(s->cfg.pasidtt && req->has_pasid))
+        f->access = req->access & (IMS_ACC_R | IMS_ACC_W);
     }
 
     // The STE's own view of privilege and instruction (5.2, PRIVCFG, INSTCFG; reads only).
     if (f->ste->privcfg >= 2)
       f->access = (uint8_t)((f->access & ~IMS_ACC_PRIV) | (f->ste->privcfg == 3 ? IMS_ACC_PRIV : 0));
-    if (f->ste->instcfg >= 2 && !(f->access & IMS_ACC_W))
+    if (f->access & IMS_ACC_QUERY) {
+      if (f->ste->instcfg == 3) // what it will read are instructions (13.7.1)
+        f->access = (uint8_t)((f->access & ~IMS_ACC_R) | IMS_ACC_X);
+    } else if (f->ste->instcfg >= 2 && !(f->access & IMS_ACC_W))
       f->access = (uint8_t)((f->access & ~IMS_ACC_X) | (f->ste->instcfg == 3 ? IMS_ACC_X : 0));
 
-    // 6. The SubstreamID (5.2, S1CDMax, S1DSS).
+    // 6. The SubstreamID (5.2, S1CDMax, S1DSS); that of translated traffic counts with PASIDTT (3.9.1.3).
     f->bypass_s1 = !f->ste->has_s1 || req->type == IMS_TRANSLATED;
-    if (req->type != IMS_TRANSLATED) {
+    if (req->type != IMS_TRANSLATED || (s->cfg.pasidtt && req->has_pasid)) {
       if (req->has_pasid) {
         if (!f->ste->has_s1 || !f->ste->s1cdmax || req->pasid >> f->ste->s1cdmax)
           return misconfigured(s, req, res, f->access, IMS_SMMUV3_C_BAD_SUBSTREAMID, 0);
@@ -359,6 +366,12 @@ IMS_INLINE enum ims_step_kind advance(struct smmuv3 *s, const struct ims_request
     }
     res->pasid = f->ssid;
 
+    if (__builtin_expect(req->type == IMS_TRANSLATED, 0) && !f->split) {
+      if (req->iova >> s->oas)
+        return abort_silently(res);
+      return identity(req, res, IMS_STATUS_OK, bypass_attr(false, 0, 1));
+    }
+
     // 7. Neither stage: out as it came in, if the system has such an address (3.4).
     if (f->bypass_s1 && !f->ste->has_s2) {
       if (req->iova >> s->oas) {
@@ -369,8 +382,12 @@ IMS_INLINE enum ims_step_kind advance(struct smmuv3 *s, const struct ims_request
         }
         return IMS_STEP_FAULT;
       }
-      return identity(req, res, req->type == IMS_UNTRANSLATED ? IMS_STATUS_BYPASS : IMS_STATUS_OK,
-                      bypass_attr(f->ste->mtcfg, f->ste->memattr, f->ste->shcfg));
+      uint32_t attr = bypass_attr(f->ste->mtcfg, f->ste->memattr, f->ste->shcfg);
+      if (req->type == IMS_UNTRANSLATED)
+        return identity(req, res, IMS_STATUS_BYPASS, attr);
+      identity(req, res, IMS_STATUS_OK, attr);
+      res->rights = IMS_PERM_R | IMS_PERM_W; // 13.6.4: there is no PASID that could ask for execution
+      return IMS_STEP_DONE;
     }
 
     if (!f->bypass_s1) {
@@ -550,9 +567,9 @@ IMS_INLINE void begin(const struct smmuv3 *s, const struct ims_request *req, str
   if (!(f->access & (IMS_ACC_R | IMS_ACC_W | IMS_ACC_X)))
     f->access |= IMS_ACC_R;
   if (req->type == IMS_TRANSLATION_REQUEST) {
-    f->access |= IMS_ACC_QUERY | IMS_ACC_R | IMS_ACC_W | (req->access & IMS_ACC_X);
-    if (req->no_write)
-      f->access &= (uint8_t)~IMS_ACC_W;
+    // 13.7: reading always, writing unless NW; execution and privilege come with a PASID.
+    unsigned pasid = req->has_pasid ? req->access & (IMS_ACC_X | IMS_ACC_PRIV) : 0u;
+    f->access = (uint8_t)(IMS_ACC_QUERY | IMS_ACC_R | (req->no_write ? 0u : (unsigned)IMS_ACC_W) | pasid);
   }
   (void)s;
 }
