@@ -539,12 +539,16 @@ IMS_INLINE enum ims_step_kind ims_walk_advance(struct ims_walk *w, struct ims_po
     }
     IMS_KNOWN(p);
     if (w->access & IMS_ACC_QUERY) {
-      // A translation request takes the rights that are there; only U/S can refuse it whole.
-      unsigned base = w->access & ~(unsigned)(IMS_ACC_W | IMS_ACC_X);
-      if (ims_fs_judge(p, w->perm1, base) != IMS_DENY_NOTHING)
-        return (enum ims_step_kind)ims_walk_fail(w, 1, IMS_WALK_USER, IMS_FOR_PAGE);
+      // A translation request takes the rights that are there, and is refused whole where it would get none. One that does
+      // not ask to read reads instructions (SMMUv3, STE.INSTCFG).
+      unsigned base = w->access & ~(unsigned)(IMS_ACC_W | IMS_ACC_X), read = base;
+      IMS_KNOWN(p);
+      if (ims_pgt_is_vmsa(p) && !(w->access & IMS_ACC_R))
+        read |= IMS_ACC_X;
       if (ims_fs_judge(p, w->perm1, base | IMS_ACC_W) != IMS_DENY_NOTHING)
         w->access &= (uint8_t)~IMS_ACC_W;
+      if (ims_fs_judge(p, w->perm1, read) != IMS_DENY_NOTHING && (read == base || !(w->access & IMS_ACC_W)))
+        return (enum ims_step_kind)ims_walk_fail(w, 1, IMS_WALK_USER, IMS_FOR_PAGE);
     } else {
       enum ims_deny deny = ims_fs_judge(p, w->perm1, w->access);
       if (deny != IMS_DENY_NOTHING)
