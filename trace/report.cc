@@ -188,7 +188,7 @@ void Report::note(const ims_note &n) {
     return;
   if (n.kind == IMS_NOTE_MMIO_WRITE && !style_.verbose) {
     // The tail of the queue follows each descriptor, and acknowledging follows each fault.
-    if (!building_ || !std::strcmp(n.what, "IQT"))
+    if (!building_ || !std::strcmp(n.what, "IQT") || !std::strcmp(n.what, "CMDQ_PROD"))
       return;
     flush_stores();
     registers_ += (registers_.empty() ? "" : ", ") + std::string(n.what);
