@@ -83,7 +83,7 @@ static int ste_at(struct host_unit *u, uint32_t sid, uint64_t *hpa) {
       struct v3_cmd c = ims_v3_cfgi_ste(sid, false);
       err = ims_v3_submit(u, &c, 1);
     }
-    if (err)
+    if (err) // the leaf stays: a unit that did not answer may still find it
       return err;
   }
   *hpa = v->leaf[index] + (uint64_t)ims_stream_l2_index(V3_SPLIT, sid) * IMS_STE_BYTES;
@@ -168,7 +168,7 @@ static void compose_s2(const struct ims_device *dev, const struct hdomain *d, ui
   ims_ste_set(ste, IMS_STE_S2PS, c->oas);
   ims_ste_set(ste, IMS_STE_S2AA64, 1);
   ims_ste_set(ste, IMS_STE_S2PTW, 1);
-  ims_ste_set(ste, IMS_STE_S2S, dev->smmuv3->stall && !dev->ats_works); // 5.2: not with EATS
+  ims_ste_set(ste, IMS_STE_S2S, dev->smmuv3->stall && !dev->ats_works); // 5.2: not together with EATS
   ims_ste_set(ste, IMS_STE_S2R, 1);
   ims_ste_set_address(ste, IMS_STE_S2TTB, p->root);
 }
@@ -199,7 +199,8 @@ static void compose_guest(const struct ims_device *dev, const struct hdomain *d,
 
 static void settle(struct ims_device *dev) {
   const struct ims_smmuv3_config *c = &dev->unit->smmuv3.caps;
-  dev->ats_works = dev->ats_on && c->ats;
+  // A unit that forces stalls wants S2S in every second stage, which excludes ATS (5.2, EATS).
+  dev->ats_works = dev->ats_on && c->ats && c->stall_model != 2;
   dev->pri_works = dev->ats_works && dev->pri_on && c->pri;
 }
 

@@ -288,6 +288,38 @@ TEST(SmmuUnits, BypassByConfiguration) {
   EXPECT_EQ(m.Dma(dev, 0x1234).status, IMS_STATUS_BYPASS);
 }
 
+// Such a unit takes no second stage that does not stall, and ATS excludes stalls there.
+TEST(SmmuUnits, ForcedStallsTurnAtsOff) {
+  ims_smmuv3_config c = Machine::SmmuConfig();
+  c.stall_model = 2;
+  Machine m(IMS_DIALECT_SMMUV3_V13, Arm);
+  m.AddSmmu(c);
+  ims_device_config d = Machine::DeviceConfig();
+  d.pri = false;
+  ims_device *dev = m.AddDevice(d);
+  ims_process *p = m.AddProcess();
+  ims_sva *s = nullptr;
+  uint64_t va = 0, hpa = 0;
+  ASSERT_EQ(ims_mmap(p, 0, kPage, 3, 0, &va), 0);
+  ASSERT_EQ(ims_sva_bind(dev, p, &s), 0);
+  EXPECT_EQ(m.Dma(dev, va, IMS_ACC_W, 1).status, IMS_STATUS_STALL);
+  ims_kernel_interrupts(m.kernel);
+  EXPECT_EQ(m.Dma(dev, va, IMS_ACC_W, 1).status, IMS_STATUS_OK);
+  ims_sva_unbind(s);
+  Vmm v(m);
+  ASSERT_EQ(v.set_iommu, 0);
+  ims_vm *vm = v.Guest(4 * kMB);
+  ASSERT_EQ(ims_vm_translate(vm, 0x1000, &hpa), IMS_ERR_OK);
+  EXPECT_EQ(m.Dma(dev, 0x1000).output, hpa);
+  // A second stage is not filled on demand: the stall is ended, and logged.
+  m.Clear();
+  ASSERT_EQ(m.Dma(dev, 0x40000000).status, IMS_STATUS_STALL);
+  ims_kernel_interrupts(m.kernel);
+  ASSERT_EQ(m.resumes.size(), 1u);
+  EXPECT_EQ(m.resumes[0].action, IMS_RESUME_ABORT);
+  ASSERT_EQ(ims_kernel_faults(m.kernel), 1u);
+}
+
 // ---- Words ----------------------------------------------------------------------------------------------------------
 
 TEST(SmmuNotes, SayWhatWasDone) {
