@@ -83,6 +83,13 @@ Cacheability mair_nibble(unsigned n) {
 
 unsigned sh_of(unsigned field) { return field == 2 ? 2 : field == 3 ? 1 : 0; }
 
+// EffectiveShareability. Under a stage 2 it may be taken of stage 1's result too, or not (S1Translate): here it is.
+Memory effective(Memory m) {
+  if (m.device || (m.inner.kind == Cacheability::NC && m.outer.kind == Cacheability::NC))
+    m.sh = 2;
+  return m;
+}
+
 Memory from_mair(unsigned byte, unsigned sh) {
   Memory m;
   m.sh = sh_of(sh);
@@ -93,14 +100,7 @@ Memory from_mair(unsigned byte, unsigned sh) {
     m.outer = mair_nibble(byte / 16);
     m.inner = mair_nibble(byte % 16);
   }
-  return m;
-}
-
-// EffectiveShareability.
-Memory effective(Memory m) {
-  if (m.device || (m.inner.kind == Cacheability::NC && m.outer.kind == Cacheability::NC))
-    m.sh = 2;
-  return m;
+  return effective(m);
 }
 
 Cacheability stage2_cache(unsigned field) {
@@ -414,9 +414,10 @@ private:
       update(home, where, level, d, now);
       r_.first_dirty = !(s.hd && bit(now, 51) && bit(now, 7));
       unsigned sh = s.ds ? static_cast<unsigned>(s.sh) : static_cast<unsigned>(bits(d, 9, 8));
-      memory = from_mair(static_cast<unsigned>(bits(s.mair, static_cast<int>(8 * bits(d, 4, 2) + 7),
-                                                    static_cast<int>(8 * bits(d, 4, 2)))),
-                         sh);
+      // Stage 2 is given the effective shareability; the architecture leaves that choice (S1Translate).
+      memory = effective(from_mair(static_cast<unsigned>(bits(s.mair, static_cast<int>(8 * bits(d, 4, 2) + 7),
+                                                              static_cast<int>(8 * bits(d, 4, 2)))),
+                                   sh));
       r_.page = covered(s, level, d, va, base);
       return base + va % power(low);
     }
