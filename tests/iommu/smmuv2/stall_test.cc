@@ -214,6 +214,40 @@ TEST(Stall, RetriedAtOnce) {
   EXPECT_TRUE(w.fsr() & kSs);
 }
 
+// A device before the unit: its DMA waits, software maps the page, clears FSR and resumes, and the DMA arrives.
+TEST(Stall, ADeviceGoesOn) {
+  for (bool terminate : {false, true}) {
+    StallWorld w;
+    w.compare = false;
+    ims_endpoint device;
+    ims_endpoint_config config = {};
+    config.source = kFirst;
+    ASSERT_EQ(IMS_ERR_OK, ims_endpoint_init(&device, w.unit(), &config));
+    uint8_t data[16] = "fifteen letters";
+    ims_dma dma = {};
+    dma.iova = kHole + 0x20, dma.len = sizeof data, dma.access = IMS_ACC_W, dma.data = data;
+    ims_dma_end end = IMS_DMA_DONE;
+    uint64_t done = 0;
+    EXPECT_EQ(IMS_ERR_OK, ims_endpoint_dma(&device, &dma, nullptr, nullptr, &end, &done));
+    EXPECT_EQ(IMS_DMA_STALLED, end);
+    EXPECT_EQ(0u, done);
+    w.on_resume = [&](unsigned half, const ims_resume &r) {
+      if (half == 0) {
+        EXPECT_EQ(IMS_ERR_OK, ims_endpoint_resume(&device, &r, nullptr, nullptr, &end, &done));
+      }
+    };
+    w.first.map(kHole, kPage, kS1All);
+    uint32_t at = ims_smmuv2_cb_offset(&w.cfg, kBankFirst);
+    ims_iommu_write(w.unit(), at + IMS_SMMUV2_OFF_CB_FSR, 4, 0xffffffff);
+    ims_iommu_write(w.unit(), at + IMS_SMMUV2_OFF_CB_RESUME, 4, terminate);
+    EXPECT_EQ(terminate ? IMS_DMA_REFUSED : IMS_DMA_DONE, end);
+    char there[16] = {};
+    EXPECT_EQ(IMS_ERR_OK, ims_mem_read(w.mem(), kPage + 0x20, there, sizeof there));
+    EXPECT_STREQ(terminate ? "" : "fifteen letters", there);
+    ims_endpoint_fini(&device);
+  }
+}
+
 TEST(Stall, ForgottenByTools) {
   StallWorld w;
   w.request(dma(kFirst, kHole));
