@@ -889,4 +889,88 @@ const std::vector<Spec> kSpecs = {
 INSTANTIATE_TEST_SUITE_P(Stages, VmsaBuild, testing::ValuesIn(kSpecs),
                          [](const auto &param) { return param.param.name; });
 
+// Every input size that TxSZ can say, with every start level that goes with it, on both sides.
+TEST(VmsaBuildSizes, EndsAndMiddleOfEverySize) {
+  unsigned stages = 0;
+  for (ims_granule g : {IMS_GRANULE_4K, IMS_GRANULE_16K, IMS_GRANULE_64K}) {
+    const unsigned page = 12 + 2 * static_cast<unsigned>(g), stride = page - 3;
+    for (unsigned in_bits = page + 1; in_bits <= 52; in_bits++) {
+      for (unsigned levels = 1; levels <= 5; levels++) {
+        const unsigned below = page + (levels - 1) * stride;
+        for (int kind = 0; kind < 3; kind++) { // stage 1, its upper side, stage 2
+          if (in_bits <= below || in_bits > below + stride + (kind == 2 ? 4 : 0))
+            continue;
+          Spec spec = {};
+          spec.second = kind == 2;
+          spec.upper = kind == 1;
+          spec.granule = g;
+          spec.in_bits = in_bits;
+          spec.levels = levels;
+          spec.ds = in_bits > 48 && g != IMS_GRANULE_64K;
+          spec.lpa = in_bits > 48 && g == IMS_GRANULE_64K;
+          spec.out_bits = in_bits > 48 ? 52 : 48;
+          SCOPED_TRACE("granule " + std::to_string(g) + " bits " + std::to_string(in_bits) + " levels " +
+                       std::to_string(levels) + " kind " + std::to_string(kind));
+          Stage s(spec);
+          if (kind < 2) {
+            ASSERT_EQ(ims_vmsa_s1_levels(g, in_bits), levels);
+          }
+          ASSERT_EQ(s.root_bytes, std::max<uint64_t>(4 * KB, 8ull << (in_bits - below)));
+          const uint64_t last = s.last() - s.page() + 1, middle = s.base() + (1ull << (in_bits - 1));
+          ASSERT_EQ(s.map(s.base(), s.target(), s.page()), 0);
+          ASSERT_EQ(s.map(last, s.target() + s.page(), s.page()), 0);
+          EXPECT_EQ(s.out(s.base() + 1), s.target() + 1);
+          EXPECT_EQ(s.out(s.last()), s.target() + 2 * s.page() - 1);
+          if (in_bits > page + 1) {
+            ASSERT_EQ(s.map(middle, s.target() + 2 * s.page(), s.page()), 0);
+            EXPECT_EQ(s.out(middle), s.target() + 2 * s.page());
+          }
+          ims_pgt_leaf leaf;
+          EXPECT_EQ(s.lookup(s.last() + 1, &leaf), IMS_ERR_RANGE);
+          EXPECT_EQ(s.lookup(s.base() - 1, &leaf), IMS_ERR_RANGE);
+          uint64_t leaves = 0;
+          for (const ims_pgt_visit &v : s.list())
+            leaves += v.kind == IMS_PTE_LEAF;
+          EXPECT_EQ(leaves, in_bits > page + 1 ? 3u : 2u);
+          ASSERT_EQ(s.unmap(last, s.page()), 0);
+          EXPECT_EQ(s.out(s.last()), 0u);
+          EXPECT_EQ(s.out(s.base()), s.target());
+          stages++;
+        }
+      }
+    }
+  }
+  EXPECT_GT(stages, 300u);
+}
+
+TEST(VmsaCreate, ChecksTheStage) {
+  Spec spec = {};
+  spec.granule = IMS_GRANULE_4K;
+  spec.in_bits = 39;
+  Stage s(spec);
+  auto create = [&](unsigned levels, unsigned in_bits, unsigned out_bits, ims_pgt_kind kind) {
+    ims_pgt p = s.pgt;
+    ims_pgt_format f = s.format;
+    f.kind = kind;
+    p.fmt = &f;
+    p.levels = static_cast<uint8_t>(levels);
+    p.in_bits = static_cast<uint8_t>(in_bits);
+    p.out_bits = static_cast<uint8_t>(out_bits);
+    int err = ims_pgt_create(&p, &s.mem);
+    if (!err)
+      ims_pgt_destroy(&p, &s.mem);
+    return err;
+  };
+  EXPECT_EQ(create(3, 39, 48, IMS_PGT_VMSA_S1), 0);
+  EXPECT_EQ(create(3, 40, 48, IMS_PGT_VMSA_S1), IMS_ERR_INVAL) << "stage 1 does not concatenate";
+  EXPECT_EQ(create(3, 40, 48, IMS_PGT_VMSA_S2), 0);
+  EXPECT_EQ(create(3, 43, 48, IMS_PGT_VMSA_S2), 0) << "sixteen tables";
+  EXPECT_EQ(create(3, 44, 48, IMS_PGT_VMSA_S2), IMS_ERR_INVAL);
+  EXPECT_EQ(create(3, 30, 48, IMS_PGT_VMSA_S2), IMS_ERR_INVAL) << "a level without work";
+  EXPECT_EQ(create(3, 31, 48, IMS_PGT_VMSA_S2), 0);
+  EXPECT_EQ(create(3, 39, 53, IMS_PGT_VMSA_S1), IMS_ERR_INVAL);
+  EXPECT_EQ(create(3, 39, 32, IMS_PGT_VMSA_S1), IMS_ERR_RANGE) << "the pool lies beyond 32 bits";
+  EXPECT_EQ(create(6, 39, 48, IMS_PGT_VMSA_S1), IMS_ERR_INVAL);
+}
+
 } // namespace
