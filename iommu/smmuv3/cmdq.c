@@ -39,10 +39,9 @@ static bool pages(const struct smmuv3 *s, const uint64_t c[2], bool ipa, struct 
   uint64_t num = GET(c, NUM), scale = GET(c, SCALE) & (s->cfg.ds ? 63 : 31);
   if (!num && !scale && !t->ttl)
     return false;
-  // At most 32 << 39 << 16 bytes. A range from the lower half of the address space ends with it, and none wraps.
+  // At most 32 << 39 << 16 bytes: from the lower half of the address space that does not reach the upper. None wraps.
   uint64_t more = ((num + 1) << (scale > 39 ? 39 : scale) << page_shift[t->tg]) - 1;
-  uint64_t top = t->addr >> 63 ? ~0ull : ~0ull >> 1;
-  t->last = more > top - t->addr ? top : t->addr + more;
+  t->last = more > ~t->addr ? ~0ull : t->addr + more;
   return true;
 }
 

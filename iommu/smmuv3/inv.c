@@ -43,17 +43,15 @@ static struct ims_cache_match some(uint64_t id, uint64_t id_mask) {
   return (struct ims_cache_match){.id = id, .id_mask = id_mask, .any_addr = true};
 }
 
-// The VMID of a command, less the bits that the wildcard ignores (3.17.6). False: no entry can have it (4.4).
-static bool match_vmid(const struct smmuv3 *s, uint16_t vmid, struct ims_cache_match *m) {
-  if (!s->cfg.s2p) // no entry has a VMID
-    return true;
-  if (!s->cfg.vmid16 && vmid >> 8)
-    return false;
+// The VMID of a command, less the bits that the wildcard ignores (3.17.6). With 8-bit VMIDs no entry has a larger one, and
+// without stage 2 none has any (4.4).
+static void match_vmid(const struct smmuv3 *s, uint16_t vmid, struct ims_cache_match *m) {
+  if (!s->cfg.s2p)
+    return;
   unsigned vmw = s->cfg.vmw ? (unsigned)SMMU_FIELD(s, CR0, VMW) : 0;
   uint64_t mask = IMS_TAG_DOMAIN_MASK & ~((1ull << (vmw <= 4 ? vmw : 0)) - 1);
   m->id |= vmid & mask;
   m->id_mask |= mask;
-  return true;
 }
 
 // TG and TTL: only what comes from a table of that granule, and a leaf of that level (4.4.1.1).
@@ -110,7 +108,7 @@ static void drop_leaves(struct smmuv3 *s, struct ims_cache_match m, bool global)
   }
 }
 
-// Stage 1, alone and nested. `m`: world and VMID. t->leaf, or an ASID that no entry has: see the callers.
+// Stage 1, alone and nested. `m`: world and VMID.
 static void stage1(struct smmuv3 *s, struct ims_cache_match m, enum asids asids, bool by_address,
                    const struct smmu_tlbi *t) {
   m.id |= STAGE1_KINDS;
@@ -160,26 +158,20 @@ void smmu_tlbi(struct smmuv3 *s, unsigned opcode, const struct smmu_tlbi *t) {
   struct ims_cache_match el1 = some(SMMU_TAG_WORLD(SMMU_EL1), SMMU_TAG_WORLD_MASK), el1_vmid = el1;
   bool e2h = SMMU_FIELD(s, CR2, E2H);
   struct ims_cache_match el2 = some(SMMU_TAG_WORLD(e2h ? SMMU_EL2_E2H : SMMU_EL2), SMMU_TAG_WORLD_MASK);
-  bool vmid = match_vmid(s, t->vmid, &el1_vmid);
-  bool asid = s->cfg.asid16 || !(t->asid >> 8); // 8-bit ASIDs: no entry has a larger one (4.4)
+  match_vmid(s, t->vmid, &el1_vmid);
+  bool asid = s->cfg.asid16 || !(t->asid >> 8); // with 8-bit ASIDs a larger one affects nothing, global or not (4.4)
   s->base.epoch++;
   switch (opcode) {
-  case IMS_SMMUV3_CMD_TLBI_NH_ALL:
-    if (vmid)
-      stage1(s, el1_vmid, ANY_ASID, false, t);
-    break;
+  case IMS_SMMUV3_CMD_TLBI_NH_ALL: stage1(s, el1_vmid, ANY_ASID, false, t); break;
   case IMS_SMMUV3_CMD_TLBI_NH_ASID:
-    if (vmid && asid)
+    if (asid)
       stage1(s, el1_vmid, ONE_ASID, false, t);
     break;
   case IMS_SMMUV3_CMD_TLBI_NH_VA:
-    if (vmid && asid)
+    if (asid)
       stage1(s, el1_vmid, ONE_ASID_AND_GLOBAL, true, t);
     break;
-  case IMS_SMMUV3_CMD_TLBI_NH_VAA:
-    if (vmid)
-      stage1(s, el1_vmid, ANY_ASID, true, t);
-    break;
+  case IMS_SMMUV3_CMD_TLBI_NH_VAA: stage1(s, el1_vmid, ANY_ASID, true, t); break;
   case IMS_SMMUV3_CMD_TLBI_EL2_ALL: // of either world (4.4.2.7)
     stage1(s, some(SMMU_TAG_WORLD(SMMU_EL2), SMMU_TAG_WORLD_MASK), ANY_ASID, false, t);
     stage1(s, some(SMMU_TAG_WORLD(SMMU_EL2_E2H), SMMU_TAG_WORLD_MASK), ANY_ASID, false, t);
@@ -195,14 +187,8 @@ void smmu_tlbi(struct smmuv3 *s, unsigned opcode, const struct smmu_tlbi *t) {
       stage1(s, el2, ONE_ASID_AND_GLOBAL, true, t);
     break;
   case IMS_SMMUV3_CMD_TLBI_EL2_VAA: stage1(s, el2, ANY_ASID, true, t); break;
-  case IMS_SMMUV3_CMD_TLBI_S12_VMALL:
-    if (vmid)
-      drop(s, IMS_CACHE_IOTLB, IMS_CACHE_COUNT - 1, &el1_vmid);
-    break;
-  case IMS_SMMUV3_CMD_TLBI_S2_IPA:
-    if (vmid)
-      stage2(s, el1_vmid, t);
-    break;
+  case IMS_SMMUV3_CMD_TLBI_S12_VMALL: drop(s, IMS_CACHE_IOTLB, IMS_CACHE_COUNT - 1, &el1_vmid); break;
+  case IMS_SMMUV3_CMD_TLBI_S2_IPA: stage2(s, el1_vmid, t); break;
   case IMS_SMMUV3_CMD_TLBI_NSNH_ALL: drop(s, IMS_CACHE_IOTLB, IMS_CACHE_COUNT - 1, &el1); break;
   default: break;
   }

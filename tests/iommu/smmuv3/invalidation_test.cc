@@ -545,10 +545,33 @@ TEST(Asid, Above8BitsMatchesNothingWhereThereAreOnly8) {
   Config c = associative();
   c.asid16 = 0;
   Vmids v(c, {1});
-  v.m.submit({cmd::nh_asid(1, 0x10a), cmd::nh_va(1, 0x10a, {kPage})});
+  v.trees[0]->map(kGlobal, 0x3000000, kS1Global);
+  v.m.request(dma(0, kGlobal));
+  v.m.submit({cmd::nh_asid(1, 0x10a), cmd::nh_va(1, 0x10a, {kPage}), cmd::nh_va(1, 0x10a, {kGlobal})});
   EXPECT_EQ(Ids{1}, v.left());
+  EXPECT_TRUE(hits(v.m, dma(0, kGlobal)));
   v.m.submit(cmd::nh_asid(1, 10));
   EXPECT_EQ(Ids{}, v.left());
+}
+
+// 0 is an ASID like others, and not that of global entries.
+TEST(Asid, ZeroLeavesGlobalEntries) {
+  Machine m(associative());
+  m.start();
+  Tree t(m, {k4K, 48});
+  t.map(kPage, 0x3000000, kS1All);
+  t.map(kGlobal, 0x3001000, kS1Global);
+  Ste e(kS1);
+  m.make_cd_table(e);
+  m.set_ste(1, e);
+  Cd c(0);
+  t.describe(c);
+  m.set_cd(1, c);
+  m.request(dma(1, kPage));
+  m.request(dma(1, kGlobal));
+  m.submit(cmd::nh_asid(0, 0));
+  EXPECT_FALSE(hits(m, dma(1, kPage)));
+  EXPECT_TRUE(hits(m, dma(1, kGlobal)));
 }
 
 // Global entries of one VMID, of the SMMU's own address spaces and of shared ones: ASET does not limit a TLBI (4.4).
@@ -658,22 +681,34 @@ TEST(Range, FromTheLowerHalfDoesNotReachTheUpper) {
 }
 
 TEST(Range, LargestScalesActAs39) {
+  constexpr uint64_t kEnd = uint64_t(1) << 51; // of 2^39 pages
   Config c = associative();
   c.ds = 1;
   c.oas = 6;
+  c.vax = 1;
   Machine m(c);
   m.start();
-  Tree t(m, {k4K, 48});
+  Shape wide;
+  wide.in_bits = 52;
+  wide.ds = true;
+  Tree t(m, wide);
   Ste e(kS1);
   m.make_cd_table(e);
   m.set_ste(1, e);
   Cd cd(10);
   t.describe(cd);
   m.set_cd(1, cd);
-  t.map(kPage, 0x200000, kS1All);
-  m.request(dma(1, kPage));
-  m.submit(cmd::nh_va(0, 10, {0, true, 1, 31, 63, 0}));
-  EXPECT_FALSE(hits(m, dma(1, kPage)));
+  for (unsigned scale : {39u, 40u, 63u}) {
+    for (uint64_t va : {uint64_t(0x1000), kEnd - 0x1000, kEnd}) {
+      t.map(va, 0x200000, kS1All);
+      ims_result r = m.request(dma(1, va));
+      ASSERT_EQ(IMS_STATUS_OK, r.status) << text(r);
+    }
+    m.submit(cmd::nh_va(0, 10, {0, true, 1, 0, scale, 0}));
+    EXPECT_FALSE(hits(m, dma(1, 0x1000)));
+    EXPECT_FALSE(hits(m, dma(1, kEnd - 0x1000)));
+    EXPECT_TRUE(hits(m, dma(1, kEnd))) << scale;
+  }
 }
 
 TEST(Range, WithoutRilOnePageIsMeant) {
@@ -720,6 +755,28 @@ TEST(Granule, OfACommandMustBeThatOfTheTable) {
       if (g + 1 != tg) {
         EXPECT_FALSE(hits(m, dma(g, 0x40010000)));
         EXPECT_FALSE(read_table(m, IMS_STRUCT_S1_TABLE, 2)) << "tables of another granule stay too";
+      }
+    }
+  }
+}
+
+TEST(Granule, OfStage2IsComparedToo) {
+  for (unsigned g = 0; g < 3; g++) {
+    for (unsigned tg = 1; tg < 4; tg++) {
+      Machine m(associative());
+      m.start();
+      Tree s2(m, {static_cast<Granule>(g), 48, true});
+      for (uint64_t ipa : {0x40000000, 0x40010000})
+        s2.map(ipa, 0x2000000, kS2All);
+      Ste e(kS2);
+      s2.describe(e);
+      m.set_ste(1, e.set(IMS_STE_S2VMID, 5));
+      m.request(dma(1, 0x40000000));
+      m.submit(cmd::s2_ipa(5, {0x40000000, false, tg, 1, 0, 0}));
+      EXPECT_EQ(g + 1 != tg, hits(m, dma(1, 0x40000000))) << "granule " << g << " TG " << tg;
+      if (g + 1 != tg) {
+        EXPECT_FALSE(hits(m, dma(1, 0x40010000)));
+        EXPECT_FALSE(read_table(m, IMS_STRUCT_S2_TABLE, 2)) << "tables of another granule stay too";
       }
     }
   }
