@@ -19,6 +19,11 @@ static inline uint64_t ims_bits_get(const uint64_t *words, unsigned lsb, unsigne
   return value & (~0ull >> (64 - width));
 }
 
+// The same of a single word, which the field does not leave.
+static inline uint64_t ims_bits_of(uint64_t word, unsigned lsb, unsigned width) {
+  return word >> lsb & (~0ull >> (64 - width));
+}
+
 // Replaces them, and leaves the other bits alone. Bits of the value beyond `width` are dropped.
 static inline void ims_bits_set(uint64_t *words, unsigned lsb, unsigned width, uint64_t value) {
   unsigned word = lsb / 64, shift = lsb % 64;

@@ -24,6 +24,10 @@ static uint64_t get(const struct ims_smmu_field *rows, unsigned count, unsigned 
   return i < count ? ims_bits_get(words, rows[i].lsb, rows[i].width) : 0;
 }
 
+static uint64_t get_word(const struct ims_smmu_field *rows, unsigned count, unsigned i, uint64_t word) {
+  return i < count ? ims_bits_of(word, rows[i].lsb, rows[i].width) : 0;
+}
+
 static void set(const struct ims_smmu_field *rows, unsigned count, unsigned i, uint64_t *words, uint64_t value) {
   if (i < count)
     ims_bits_set(words, rows[i].lsb, rows[i].width, value);
@@ -50,7 +54,7 @@ void ims_cd_set(uint64_t cd[IMS_CD_WORDS], enum ims_cd_field field, uint64_t val
 }
 
 uint64_t ims_stream_l1_get(uint64_t l1, enum ims_stream_l1_field field) {
-  return get(ims_stream_l1_fields, IMS_STREAM_L1_FIELD_COUNT, field, &l1);
+  return get_word(ims_stream_l1_fields, IMS_STREAM_L1_FIELD_COUNT, field, l1);
 }
 
 void ims_stream_l1_set(uint64_t *l1, enum ims_stream_l1_field field, uint64_t value) {
@@ -58,7 +62,7 @@ void ims_stream_l1_set(uint64_t *l1, enum ims_stream_l1_field field, uint64_t va
 }
 
 uint64_t ims_cd_l1_get(uint64_t l1, enum ims_cd_l1_field field) {
-  return get(ims_cd_l1_fields, IMS_CD_L1_FIELD_COUNT, field, &l1);
+  return get_word(ims_cd_l1_fields, IMS_CD_L1_FIELD_COUNT, field, l1);
 }
 
 void ims_cd_l1_set(uint64_t *l1, enum ims_cd_l1_field field, uint64_t value) {

@@ -68,7 +68,7 @@ void ims_vtd_pe_set(uint64_t pe[IMS_VTD_PE_WORDS], enum ims_pasid_field field, u
 
 uint64_t ims_vtd_pde_get(uint64_t pde, enum ims_pasid_dir_field field) {
   const struct ims_vtd_field *f = ims_vtd_pde_field(field);
-  return f ? ims_bits_get(&pde, f->lsb, f->width) : 0;
+  return f ? ims_bits_of(pde, f->lsb, f->width) : 0;
 }
 
 void ims_vtd_pde_set(uint64_t *pde, enum ims_pasid_dir_field field, uint64_t value) {

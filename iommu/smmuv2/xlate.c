@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // One request through an SMMUv2: Arm IHI 0062, stream identification, contexts, and nested translation, step by step in
 // their order. The numbers in the comments are those of docs/smmuv2.md, "the order of checks".
+#include "iommu/xlate_impl.h" // first: what it says to the compiler holds for what it includes
+
 #include "iommu/smmuv2/smmuv2_internal.h"
-#include "iommu/xlate_impl.h"
 
 static bool is_instruction(unsigned access) { return (access & IMS_ACC_X) && !(access & IMS_ACC_W); }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // One request through an SMMUv3: Arm IHI 0070 3.3, 3.4, 3.9, 3.12, 7.3 and 13.4, step by step in their order. The numbers in
 // the comments are those of docs/smmuv3.md, "the order of checks".
+#include "iommu/xlate_impl.h" // first: what it says to the compiler holds for what it includes
+
 #include "iommu/smmuv3/smmuv3_internal.h"
-#include "iommu/xlate_impl.h"
 #include "pasid/smmu.h"
 
 // What an event says of a fault beyond its number.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // One request through a VT-d unit: VT-d rev 4.1, 3.4 to 3.8 and 3.14, step by step in their order. The numbers in the
 // comments are those of docs/vtd.md, "the order of checks".
+#include "iommu/xlate_impl.h" // first: what it says to the compiler holds for what it includes
+
 #include "iommu/vtd/vtd_internal.h"
-#include "iommu/xlate_impl.h"
 #include "pasid/vtd.h"
 
 static enum ims_step_kind refuse(const struct ims_request *req, struct ims_result *res, bool fpd, unsigned reason) {
