@@ -324,10 +324,8 @@ IMS_INLINE enum ims_step_kind advance(struct smmuv3 *s, const struct ims_request
     // 4. Streams that are aborted: without an event (5.2, Config).
     if (f->ste->config < SMMU_CONFIG_BYPASS)
       return abort_silently(res);
-    if (req->type == IMS_PAGE_REQUEST) {
-      f->ste_room = *f->ste;
+    if (req->type == IMS_PAGE_REQUEST)
       return identity(req, res, IMS_STATUS_OK, 0);
-    }
 
     // 5. ATS (3.9.1): EATS 0b1x needs ATSCHK.
     if (__builtin_expect(req->type != IMS_UNTRANSLATED, 0)) {
@@ -629,9 +627,6 @@ unsigned smmu_find_ste(struct smmuv3 *s, uint32_t sid, struct smmu_ste *ste) {
   run(s, &req, &res, &f);
   if (res.status == IMS_STATUS_FAULT)
     return res.fault;
-  if (res.status == IMS_STATUS_OK)
-    *ste = f.ste_room;
-  else
-    *ste = (struct smmu_ste){.config = SMMU_CONFIG_ABORT};
+  *ste = f.ste ? *f.ste : (struct smmu_ste){.config = SMMU_CONFIG_ABORT};
   return 0;
 }
