@@ -376,6 +376,8 @@ TEST_P(VmsaBuild, AttributesAsBits) {
 
 TEST_P(VmsaBuild, TablesAreAccessedWhereHardwareMarksThem) {
   ASSERT_EQ(map(in(0), target(), P, kRW, IMS_MAP_A), 0);
+  for (const ims_pgt_visit &v : list())
+    EXPECT_EQ(v.entry >> 10 & 1, v.kind == IMS_PTE_LEAF) << "level " << unsigned(v.level);
   ASSERT_EQ(unmap(in(0), P), 0);
   pgt.flags |= IMS_PGT_HAFT;
   ASSERT_EQ(map(in(0), target(), P, kRW, IMS_MAP_A), 0);
