@@ -405,8 +405,11 @@ void ims_endpoint_enable_page_requests(struct ims_endpoint *e) { e->page_request
 
 bool ims_endpoint_response(struct ims_endpoint *e, const struct ims_page_response *resp) {
   int i = find_group(e, resp->group);
-  if (i < 0 || !e->group[i].closed || e->group[i].has_pasid != resp->has_pasid ||
-      (resp->has_pasid && e->group[i].pasid != resp->pasid)) {
+  // A response failure may come without the PASID (an SMMU that cannot tell it: IHI 0070 8.2).
+  bool whose =
+      i >= 0 && ((resp->code == RESPONSE_FAILURE && !resp->has_pasid) ||
+                 (e->group[i].has_pasid == resp->has_pasid && (!resp->has_pasid || e->group[i].pasid == resp->pasid)));
+  if (!whose || !e->group[i].closed) {
     e->count.unexpected_responses++;
     return false;
   }

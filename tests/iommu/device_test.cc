@@ -484,6 +484,19 @@ TEST_F(Device, AResponseFailureEndsPageRequests) {
   EXPECT_EQ(ims_endpoint_request_page(&device, &r, &group), IMS_ERR_OK);
 }
 
+TEST_F(Device, AResponseFailureMayComeWithoutThePasid) {
+  start(0);
+  uint16_t group = 0xffff;
+  auto r = want(0x1000);
+  ASSERT_EQ(ims_endpoint_request_page(&device, &r, &group), IMS_ERR_OK);
+  auto success = answer(group, 0), failure = answer(group, 15);
+  success.has_pasid = failure.has_pasid = false;
+  EXPECT_FALSE(ims_endpoint_response(&device, &success));
+  EXPECT_TRUE(ims_endpoint_response(&device, &failure));
+  EXPECT_EQ(device.outstanding, 0u);
+  EXPECT_TRUE(device.page_requests_off);
+}
+
 TEST_F(Device, ARefusedRequestIsCountedAndMayBeAnsweredStill) {
   start(0);
   unit.takes_page_requests = false;
