@@ -81,7 +81,8 @@ Config random_config(Random &random) {
   c.ril = random() % 4 != 0;
   c.vmid16 = random() % 2;
   c.asid16 = random() % 2;
-  c.httu = random() % 3;
+  c.httu = random() % 4;
+  c.version = 4;
   c.xnx = random() % 2;
   return c;
 }
@@ -154,7 +155,7 @@ struct Space {
   unsigned asid;
   std::unique_ptr<Stage> lower;
   Stage *upper; // of all spaces of the VMID or regime; none in EL2
-  bool ha, hd, wxn, pan, had, aset;
+  bool ha, hd, haft, wxn, pan, had, aset;
 };
 
 enum Regime { kHost, kGuest0, kGuest1, kEl2, kRegimes };
@@ -187,14 +188,14 @@ struct Random3 : Machine {
       if (g != kEl2 || e2h)
         upper[g].reset(new_stage(nested, true));
       // Global entries are of all spaces, so these are too.
-      bool ha = cfg.httu && random() % 2, hd = cfg.httu > 1 && random() % 2, wxn = random() % 4 == 0,
-           pan = random() % 4 == 0;
+      bool ha = cfg.httu && random() % 2, hd = cfg.httu > 1 && random() % 2, haft = cfg.httu > 2 && ha,
+           wxn = random() % 4 == 0, pan = random() % 4 == 0;
       for (unsigned i = 0; i < 3; i++) {
         Space s;
         s.asid = g == kEl2 && !e2h ? 0 : i + 1;
         s.lower.reset(new_stage(nested, false));
         s.upper = upper[g].get();
-        s.ha = ha, s.hd = hd, s.wxn = wxn, s.pan = pan, s.had = random() % 3 == 0, s.aset = random() % 2;
+        s.ha = ha, s.hd = hd, s.haft = haft, s.wxn = wxn, s.pan = pan, s.had = random() % 3 == 0, s.aset = random() % 2;
         spaces[g].push_back(std::move(s));
         if (g == kEl2 && !e2h)
           break; // one address space
@@ -440,7 +441,11 @@ struct Random3 : Machine {
     space.lower->tree.describe(c, 0);
     if (space.upper)
       space.upper->tree.describe(c, 1);
-    c.set(IMS_CD_HA, space.ha).set(IMS_CD_HD, space.hd).set(IMS_CD_WXN, space.wxn).set(IMS_CD_PAN, space.pan);
+    c.set(IMS_CD_HA, space.ha)
+        .set(IMS_CD_HD, space.hd)
+        .set(IMS_CD_HAFT, space.haft)
+        .set(IMS_CD_WXN, space.wxn)
+        .set(IMS_CD_PAN, space.pan);
     c.set(IMS_CD_HAD0, space.had).set(IMS_CD_HAD1, 0).set(IMS_CD_ASET, space.aset);
     // What is nobody's business but the CD's.
     c.set(IMS_CD_V, random() % 24 != 0).set(IMS_CD_A, random() % 2).set(IMS_CD_R, random() % 4 != 0);
@@ -497,7 +502,11 @@ struct Random3 : Machine {
     e.set(IMS_STE_S2VMID, second ? kVmid[kGuest0 + v] : kVmid[kHost]);
     if (second) {
       s2[v]->tree.describe(e);
-      e.set(IMS_STE_S2HA, s2ha[v]).set(IMS_STE_S2HD, s2hd[v]).set(IMS_STE_S2PTW, s2ptw[v]).set(IMS_STE_S2FWB, s2fwb[v]);
+      e.set(IMS_STE_S2HA, s2ha[v])
+          .set(IMS_STE_S2HD, s2hd[v])
+          .set(IMS_STE_S2HAFT, cfg.httu > 2 && s2ha[v])
+          .set(IMS_STE_S2PTW, s2ptw[v])
+          .set(IMS_STE_S2FWB, s2fwb[v]);
       e.set(IMS_STE_S2ENDI, s2[v]->big).set(IMS_STE_S2R, random() % 4 != 0);
     }
     e.set(IMS_STE_EATS, random() % 6 == 0 ? 0 : config[s] == kNested ? 1 + random() % 2 : 1);
