@@ -10,9 +10,7 @@ namespace {
 
 constexpr uint64_t bit(unsigned n) { return uint64_t(1) << n; }
 
-uint64_t mask_of(const struct ims_reg_field &f) {
-  return (~uint64_t(0) >> (63 - f.high)) & (~uint64_t(0) << f.low);
-}
+uint64_t mask_of(const struct ims_reg_field &f) { return (~uint64_t(0) >> (63 - f.high)) & (~uint64_t(0) << f.low); }
 
 uint64_t mask_of(unsigned reg, unsigned access) {
   uint64_t m = 0;
