@@ -25,6 +25,38 @@ static inline void ims_option_set(void *config, const struct ims_option *o, uint
   *(uint32_t *)(void *)((char *)config + o->offset) = value;
 }
 
+// Rows out of the X-macros of a unit whose configuration is `struct config`.
+#define IMS_OPTION_FEATURE(config, name_, bits_, def_, sentence_)                                                      \
+  {.name = #name_,                                                                                                     \
+   .sentence = (sentence_),                                                                                            \
+   .offset = offsetof(struct config, name_),                                                                           \
+   .high = (1u << (bits_)) - 1,                                                                                        \
+   .def = (def_),                                                                                                      \
+   .feature = true},
+#define IMS_OPTION_KNOB(config, name_, def_, low_, high_, sentence_)                                                   \
+  {.name = #name_,                                                                                                     \
+   .sentence = (sentence_),                                                                                            \
+   .offset = offsetof(struct config, name_),                                                                           \
+   .low = (low_),                                                                                                      \
+   .high = (high_),                                                                                                    \
+   .def = (def_)},
+
+static inline void ims_options_default(void *config, const struct ims_option *rows, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    ims_option_set(config, &rows[i], rows[i].def);
+}
+
+// The row whose value is out of its range, or NULL.
+static inline const struct ims_option *ims_options_check(const void *config, const struct ims_option *rows,
+                                                         size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    uint32_t value = ims_option_get(config, &rows[i]);
+    if (value < rows[i].low || value > rows[i].high)
+      return &rows[i];
+  }
+  return NULL;
+}
+
 #ifdef __cplusplus
 }
 #endif

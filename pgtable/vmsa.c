@@ -83,6 +83,21 @@ bool ims_vmsa_s2_consistent(enum ims_granule granule, unsigned levels, unsigned 
   }
 }
 
+bool ims_vmsa32_side(unsigned t0sz, unsigned t1sz, bool one_side, uint64_t va, unsigned *side, uint64_t *in) {
+  *side = 0;
+  *in = va;
+  if (va >> 32)
+    return false;
+  bool zeros = va >> (32 - t0sz) == 0;
+  if (one_side)
+    return zeros;
+  bool ones = t1sz ? va >> (32 - t1sz) == (1ull << t1sz) - 1 : !zeros;
+  *side = ones;
+  if (ones)
+    *in = va | 0xffffffff00000000ull;
+  return ones || zeros;
+}
+
 // A stage-2 MemAttr (without FWB) as a MAIR byte: D8.6.5. 0b00xx Device, else outer and inner cacheability.
 static unsigned mair_of(unsigned memattr) {
   static const uint8_t cache[4] = {0, 4, 0xb, 0xf}; // -, non-cacheable, write-through, write-back

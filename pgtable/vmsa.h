@@ -47,6 +47,10 @@ unsigned ims_vmsa_s2_levels(enum ims_granule granule, unsigned sl0, bool ds, boo
 // S2InconsistentSL)? The other rules bind the start level to the physical address size `pa_bits` (S2InvalidSL).
 bool ims_vmsa_s2_consistent(enum ims_granule granule, unsigned levels, unsigned in_bits, unsigned pa_bits);
 
+// AArch32 (DDI 0487 G5.5): addresses of 32 bits; T0SZ and T1SZ say where TTBR0's end and TTBR1's begin. `*in` is the address
+// as that side's stage takes it (IMS_PGT_UPPER: ones above). `one_side`: there is no TTBR1. False: neither side's.
+bool ims_vmsa32_side(unsigned t0sz, unsigned t1sz, bool one_side, uint64_t va, unsigned *side, uint64_t *in);
+
 // Bytes of the top table of a stage, concatenated ones together, as log2; a TTB is aligned to it, and to at least 64
 // bytes when it holds 52 bits. The bits below count as zero.
 static inline unsigned ims_vmsa_root_log2(const struct ims_pgt *p) {

@@ -139,26 +139,13 @@ void smmu2_decode(struct smmuv2 *s, unsigned bank) {
   c->id |= c->hyp ? SMMU2_TAG_HYP : c->vmid | SMMU2_TAG_ASID(c->asid);
 }
 
-// AArch32 (DDI 0487 G5.5): addresses of 32 bits; T0SZ and T1SZ say where TTBR0's end and TTBR1's begin.
-static bool choose_side32(const struct smmu2_context *c, uint64_t iova, unsigned *side, uint64_t *va) {
-  *va = iova;
-  if (iova >> 32)
-    return false;
-  bool zeros = iova >> (32 - c->t0sz) == 0;
-  bool ones = c->t1sz ? iova >> (32 - c->t1sz) == (1ull << c->t1sz) - 1 : !zeros;
-  *side = ones && !c->hyp;
-  if (*side)
-    *va |= 0xffffffff00000000ull;
-  return c->hyp ? zeros : ones || zeros;
-}
-
 // AArch64: the sign bit chooses; the bits above it, up to the width of the bus, must equal it. An address may come in as it
 // lies on the bus, with zeros above, or with its sign extended to 64 bits.
 bool smmu2_choose_side(const struct smmuv2 *s, const struct smmu2_context *c, uint64_t iova, unsigned *side,
                        uint64_t *va) {
   *side = 0;
   if (c->format != 2)
-    return choose_side32(c, iova, side, va);
+    return ims_vmsa32_side(c->t0sz, c->t1sz, c->hyp, iova, side, va);
   *va = iova;
   unsigned sign = c->sign;
   *side = sign < 64 && (iova >> sign & 1);

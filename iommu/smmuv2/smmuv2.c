@@ -6,34 +6,18 @@
 #include <stdlib.h>
 
 static const struct ims_option options[] = {
-#define IMS_X(name_, reg, lsb, bits, def_, sentence_)                                                                  \
-  {.name = #name_,                                                                                                     \
-   .sentence = (sentence_),                                                                                            \
-   .offset = offsetof(struct ims_smmuv2_config, name_),                                                                \
-   .high = (1u << (bits)) - 1,                                                                                         \
-   .def = (def_),                                                                                                      \
-   .feature = true},
+#define IMS_X(name, reg, lsb, bits, def, sentence) IMS_OPTION_FEATURE(ims_smmuv2_config, name, bits, def, sentence)
     IMS_SMMUV2_FEATURES(IMS_X)
 #undef IMS_X
-#define IMS_X(name_, def_, low_, high_, sentence_)                                                                     \
-  {.name = #name_,                                                                                                     \
-   .sentence = (sentence_),                                                                                            \
-   .offset = offsetof(struct ims_smmuv2_config, name_),                                                                \
-   .low = (low_),                                                                                                      \
-   .high = (high_),                                                                                                    \
-   .def = (def_)},
+#define IMS_X(name, def, low, high, sentence) IMS_OPTION_KNOB(ims_smmuv2_config, name, def, low, high, sentence)
         IMS_SMMUV2_KNOBS(IMS_X)
 #undef IMS_X
 };
+enum { OPTIONS = sizeof options / sizeof options[0] };
 
-const struct ims_option *ims_smmuv2_options(unsigned i) {
-  return i < sizeof options / sizeof options[0] ? &options[i] : NULL;
-}
+const struct ims_option *ims_smmuv2_options(unsigned i) { return i < OPTIONS ? &options[i] : NULL; }
 
-void ims_smmuv2_config_default(struct ims_smmuv2_config *c) {
-  for (unsigned i = 0; i < sizeof options / sizeof options[0]; i++)
-    ims_option_set(c, &options[i], options[i].def);
-}
+void ims_smmuv2_config_default(struct ims_smmuv2_config *c) { ims_options_default(c, options, OPTIONS); }
 
 uint32_t ims_smmuv2_id(const struct ims_smmuv2_config *c, enum ims_smmuv2_gr0 reg) {
   uint32_t value = 0;
@@ -82,11 +66,9 @@ unsigned ims_smmuv2_groups(const struct ims_smmuv2_config *c) {
 }
 
 const char *ims_smmuv2_config_check(const struct ims_smmuv2_config *c) {
-  for (unsigned i = 0; i < sizeof options / sizeof options[0]; i++) {
-    uint32_t value = ims_option_get(c, &options[i]);
-    if (value < options[i].low || value > options[i].high)
-      return options[i].sentence;
-  }
+  const struct ims_option *bad = ims_options_check(c, options, OPTIONS);
+  if (bad)
+    return bad->sentence;
   if (!c->s1ts && !c->s2ts)
     return "s1ts or s2ts must be there";
   if (c->nts && (!c->s1ts || !c->s2ts))

@@ -179,17 +179,8 @@ static enum ims_step_kind translation_fault(struct smmuv3 *s, const struct ims_r
 static bool choose_side(const struct smmu_cd *cd, uint64_t va, unsigned *side, uint64_t *in) {
   *side = 0;
   *in = va;
-  if (!cd->aarch64) { // DDI 0487 G5.5: 32-bit addresses
-    if (va >> 32)
-      return false;
-    uint32_t low = (uint32_t)va;
-    bool zeros = !cd->t0sz || low >> (32 - cd->t0sz) == 0;
-    bool ones = cd->t1sz ? low >> (32 - cd->t1sz) == (1u << cd->t1sz) - 1 : cd->t0sz && !zeros;
-    *side = ones;
-    if (ones)
-      *in = va | 0xffffffff00000000ull;
-    return ones || zeros;
-  }
+  if (!cd->aarch64)
+    return ims_vmsa32_side(cd->t0sz, cd->t1sz, !cd->two_sides, va, side, in);
   if (!cd->two_sides) {
     if (cd->tbi[0])
       *in = va & ~(0xffull << 56);

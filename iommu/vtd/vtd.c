@@ -7,34 +7,18 @@ enum { FRO = IMS_VTD_OFF_FRCD / 16, IRO = IMS_VTD_OFF_IVA / 16 }; // where CAP a
 enum { SPAN = 0x1000 };
 
 static const struct ims_option options[] = {
-#define IMS_X(name_, reg, lsb, bits, def_, sentence_)                                                                  \
-  {.name = #name_,                                                                                                     \
-   .sentence = (sentence_),                                                                                            \
-   .offset = offsetof(struct ims_vtd_config, name_),                                                                   \
-   .high = (1u << (bits)) - 1,                                                                                         \
-   .def = (def_),                                                                                                      \
-   .feature = true},
+#define IMS_X(name, reg, lsb, bits, def, sentence) IMS_OPTION_FEATURE(ims_vtd_config, name, bits, def, sentence)
     IMS_VTD_FEATURES(IMS_X)
 #undef IMS_X
-#define IMS_X(name_, def_, low_, high_, sentence_)                                                                     \
-  {.name = #name_,                                                                                                     \
-   .sentence = (sentence_),                                                                                            \
-   .offset = offsetof(struct ims_vtd_config, name_),                                                                   \
-   .low = (low_),                                                                                                      \
-   .high = (high_),                                                                                                    \
-   .def = (def_)},
+#define IMS_X(name, def, low, high, sentence) IMS_OPTION_KNOB(ims_vtd_config, name, def, low, high, sentence)
         IMS_VTD_KNOBS(IMS_X)
 #undef IMS_X
 };
+enum { OPTIONS = sizeof options / sizeof options[0] };
 
-const struct ims_option *ims_vtd_options(unsigned i) {
-  return i < sizeof options / sizeof options[0] ? &options[i] : NULL;
-}
+const struct ims_option *ims_vtd_options(unsigned i) { return i < OPTIONS ? &options[i] : NULL; }
 
-void ims_vtd_config_default(struct ims_vtd_config *c) {
-  for (unsigned i = 0; i < sizeof options / sizeof options[0]; i++)
-    ims_option_set(c, &options[i], options[i].def);
-}
+void ims_vtd_config_default(struct ims_vtd_config *c) { ims_options_default(c, options, OPTIONS); }
 
 enum { FROM_CAP, FROM_ECAP };
 
@@ -65,9 +49,9 @@ uint64_t ims_vtd_cap(const struct ims_vtd_config *c) { return put_together(c, FR
 uint64_t ims_vtd_ecap(const struct ims_vtd_config *c) { return put_together(c, FROM_ECAP) | (uint64_t)IRO << 8; }
 
 const char *ims_vtd_config_check(const struct ims_vtd_config *c) {
-  for (unsigned i = 0; i < sizeof options / sizeof options[0]; i++)
-    if (ims_option_get(c, &options[i]) < options[i].low || ims_option_get(c, &options[i]) > options[i].high)
-      return options[i].sentence;
+  const struct ims_option *bad = ims_options_check(c, options, OPTIONS);
+  if (bad)
+    return bad->sentence;
   if (c->nd == 7)
     return "nd = 7 is reserved";
   if (c->nfr > 63)
