@@ -3,52 +3,16 @@
 // a register by page and offset, a word of memory, a request. Two units over two copies of the memory, one translating at
 // once, one step by step, must agree; a fault has a row, and is what the registers hold; the units answer at the end as
 // fresh ones with the same registers do.
+#include "fuzz/fuzz.h"
 #include "iommu/smmuv2/smmuv2.h"
 
-#include <cstdlib>
-#include <cstring>
 #include <initializer_list>
 
 namespace {
 
-struct Input {
-  const uint8_t *data;
-  size_t size;
-  bool empty() const { return size == 0; }
-  uint64_t take(size_t n) {
-    uint64_t v = 0;
-    size_t have = n < size ? n : size;
-    memcpy(&v, data, have);
-    data += have;
-    size -= have;
-    return v;
-  }
-};
-
-[[noreturn]] void wrong() { abort(); }
+using fuzz::Input, fuzz::same, fuzz::step_through, fuzz::wrong;
 
 constexpr uint64_t kPages = 32, kSize = kPages * 4096;
-
-bool same(const ims_result &a, const ims_result &b) {
-  return a.output == b.output && a.status == b.status && a.completion == b.completion && a.shift == b.shift &&
-         a.rights == b.rights && a.recorded == b.recorded && a.fault == b.fault && a.refs == b.refs &&
-         a.stag == b.stag && a.attr == b.attr && memcmp(a.record, b.record, sizeof a.record) == 0;
-}
-
-void step_through(ims_iommu *u, const ims_request &r, ims_result *res) {
-  ims_xlate x;
-  memset(static_cast<void *>(&x), 0xa5, sizeof x);
-  ims_xlate_begin(&x, u, &r, res);
-  for (int n = 0;; n++) {
-    ims_step_kind kind = ims_xlate_step(&x);
-    if (kind == IMS_STEP_DONE || kind == IMS_STEP_FAULT)
-      break;
-    ims_xlate_answer(&x, kind);
-    if (n > 4000)
-      wrong(); // a walk without end
-  }
-  ims_xlate_finish(&x);
-}
 
 // What a request came to.
 void check(ims_iommu *u, const ims_result &res) {
