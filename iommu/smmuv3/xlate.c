@@ -92,6 +92,17 @@ static enum ims_step_kind misconfigured(struct smmuv3 *s, const struct ims_reque
   return IMS_STEP_FAULT;
 }
 
+// An input address that no stage takes (steps 7 and 10).
+static enum ims_step_kind too_large(struct smmuv3 *s, const struct ims_request *req, struct ims_result *res,
+                                    unsigned access) {
+  refuse(s, req, res, access, &(struct fault){.event = IMS_SMMUV3_F_ADDR_SIZE, .class = SMMU_CLASS_IN});
+  if (req->type == IMS_TRANSLATION_REQUEST) {
+    res->completion = IMS_CPL_R0;
+    res->recorded = false;
+  }
+  return IMS_STEP_FAULT;
+}
+
 static enum ims_step_kind abort_silently(struct ims_result *res) {
   res->status = IMS_STATUS_ABORT;
   res->completion = IMS_CPL_UR;
@@ -364,14 +375,8 @@ IMS_INLINE enum ims_step_kind advance(struct smmuv3 *s, const struct ims_request
 
     // 7. Neither stage: out as it came in, if the system has such an address (3.4).
     if (f->bypass_s1 && !f->ste->has_s2) {
-      if (req->iova >> s->oas) {
-        refuse(s, req, res, f->access, &(struct fault){.event = IMS_SMMUV3_F_ADDR_SIZE, .class = SMMU_CLASS_IN});
-        if (req->type == IMS_TRANSLATION_REQUEST) {
-          res->completion = IMS_CPL_R0;
-          res->recorded = false;
-        }
-        return IMS_STEP_FAULT;
-      }
+      if (req->iova >> s->oas)
+        return too_large(s, req, res, f->access);
       uint32_t attr = bypass_attr(f->ste->mtcfg, f->ste->memattr, f->ste->shcfg);
       if (req->type == IMS_UNTRANSLATED)
         return identity(req, res, IMS_STATUS_BYPASS, attr);
@@ -435,14 +440,8 @@ IMS_INLINE enum ims_step_kind advance(struct smmuv3 *s, const struct ims_request
       f->tlb_id = tag_of(f->ste, f->cd->asid, f->ste->has_s2 ? IMS_TAG_NESTED : IMS_TAG_S1);
     } else {
       // 10. Stage 2 alone: its input is what stage 1 could put out (3.4, IAS).
-      if (req->iova >> f->ste->ias) {
-        refuse(s, req, res, f->access, &(struct fault){.event = IMS_SMMUV3_F_ADDR_SIZE, .class = SMMU_CLASS_IN});
-        if (req->type == IMS_TRANSLATION_REQUEST) {
-          res->completion = IMS_CPL_R0;
-          res->recorded = false;
-        }
-        return IMS_STEP_FAULT;
-      }
+      if (req->iova >> f->ste->ias)
+        return too_large(s, req, res, f->access);
       f->tlb_id = tag_of(f->ste, 0, IMS_TAG_S2);
     }
 
