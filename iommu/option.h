@@ -15,7 +15,9 @@ struct ims_option {
   const char *name, *sentence;
   size_t offset; // of a uint32_t in the unit's configuration
   uint32_t low, high, def;
-  bool feature; // shown in the unit's identification registers
+  bool
+      feature; // shown in the unit's identification registers: `bits` bits from `lsb` on of the register numbered `reg`
+  uint8_t reg, lsb, bits;
 };
 
 static inline uint32_t ims_option_get(const void *config, const struct ims_option *o) {
@@ -26,13 +28,16 @@ static inline void ims_option_set(void *config, const struct ims_option *o, uint
 }
 
 // Rows out of the X-macros of a unit whose configuration is `struct config`.
-#define IMS_OPTION_FEATURE(config, name_, bits_, def_, sentence_)                                                      \
+#define IMS_OPTION_FEATURE(config, name_, reg_, lsb_, bits_, def_, sentence_)                                          \
   {.name = #name_,                                                                                                     \
    .sentence = (sentence_),                                                                                            \
    .offset = offsetof(struct config, name_),                                                                           \
    .high = (1u << (bits_)) - 1,                                                                                        \
    .def = (def_),                                                                                                      \
-   .feature = true},
+   .feature = true,                                                                                                    \
+   .reg = (reg_),                                                                                                      \
+   .lsb = (lsb_),                                                                                                      \
+   .bits = (bits_)},
 #define IMS_OPTION_KNOB(config, name_, def_, low_, high_, sentence_)                                                   \
   {.name = #name_,                                                                                                     \
    .sentence = (sentence_),                                                                                            \
@@ -44,6 +49,22 @@ static inline void ims_option_set(void *config, const struct ims_option *o, uint
 static inline void ims_options_default(void *config, const struct ims_option *rows, size_t count) {
   for (size_t i = 0; i < count; i++)
     ims_option_set(config, &rows[i], rows[i].def);
+}
+
+// An identification register as the features make it (0: no row is of this register), and the features out of one.
+static inline uint64_t ims_options_show(const void *config, const struct ims_option *rows, size_t count, unsigned reg) {
+  uint64_t value = 0;
+  for (size_t i = 0; i < count; i++)
+    if (rows[i].feature && rows[i].reg == reg)
+      value |= (uint64_t)(ims_option_get(config, &rows[i]) & ((1u << rows[i].bits) - 1)) << rows[i].lsb;
+  return value;
+}
+
+static inline void ims_options_take(void *config, const struct ims_option *rows, size_t count, unsigned reg,
+                                    uint64_t value) {
+  for (size_t i = 0; i < count; i++)
+    if (rows[i].feature && rows[i].reg == reg)
+      ims_option_set(config, &rows[i], (uint32_t)(value >> rows[i].lsb) & ((1u << rows[i].bits) - 1));
 }
 
 // The row whose value is out of its range, or NULL.

@@ -30,6 +30,17 @@ struct ims_reg_field {
   uint8_t reg, high, low, access; // access: enum ims_reg_access
 };
 
+// Rows out of the X-macros of an architecture's regs.h. `reg`: the register's number there.
+#define IMS_REG_ROW(name_, offset_, bytes_, reset_, section_, sentence_)                                               \
+  {.name = #name_,                                                                                                     \
+   .section = (section_),                                                                                              \
+   .sentence = (sentence_),                                                                                            \
+   .offset = (offset_),                                                                                                \
+   .bytes = (bytes_),                                                                                                  \
+   .reset = (reset_)},
+#define IMS_REG_FIELD_ROW(reg_, name_, high_, low_, access_, sentence_)                                                \
+  {.name = #name_, .sentence = (sentence_), .reg = (reg_), .high = (high_), .low = (low_), .access = IMS_REG_##access_},
+
 // Masks of a register by access class.
 struct ims_reg_masks {
   uint64_t rw, w1c, cmd, wo;

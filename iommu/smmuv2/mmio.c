@@ -3,25 +3,15 @@
 // Arm IHI 0062, the address map, and the registers of GR0, GR1 and the context banks.
 #include "iommu/smmuv2/smmuv2_internal.h"
 
-#define IMS_X(name_, offset_, bytes_, reset_, page_, sentence_)                                                        \
-  {.name = #name_,                                                                                                     \
-   .section = (page_),                                                                                                 \
-   .sentence = (sentence_),                                                                                            \
-   .offset = (offset_),                                                                                                \
-   .bytes = (bytes_),                                                                                                  \
-   .reset = (reset_)},
-const struct ims_reg_info ims_smmuv2_gr0_regs[IMS_SMMUV2_GR0_COUNT] = {IMS_SMMUV2_GR0_REGS(IMS_X)};
-const struct ims_reg_info ims_smmuv2_gr1_regs[IMS_SMMUV2_GR1_COUNT] = {IMS_SMMUV2_GR1_REGS(IMS_X)};
-const struct ims_reg_info ims_smmuv2_cb_regs[IMS_SMMUV2_CB_COUNT] = {IMS_SMMUV2_CB_REGS(IMS_X)};
-#undef IMS_X
+const struct ims_reg_info ims_smmuv2_gr0_regs[IMS_SMMUV2_GR0_COUNT] = {IMS_SMMUV2_GR0_REGS(IMS_REG_ROW)};
+const struct ims_reg_info ims_smmuv2_gr1_regs[IMS_SMMUV2_GR1_COUNT] = {IMS_SMMUV2_GR1_REGS(IMS_REG_ROW)};
+const struct ims_reg_info ims_smmuv2_cb_regs[IMS_SMMUV2_CB_COUNT] = {IMS_SMMUV2_CB_REGS(IMS_REG_ROW)};
 
-#define FIELD(row, name_, high_, low_, access_, sentence_)                                                             \
-  {.name = #name_, .sentence = (sentence_), .reg = (row), .high = (high_), .low = (low_), .access = IMS_REG_##access_},
-#define IMS_F(reg_, ...) FIELD(IMS_SMMUV2_##reg_, __VA_ARGS__)
+#define IMS_F(reg_, ...) IMS_REG_FIELD_ROW(IMS_SMMUV2_##reg_, __VA_ARGS__)
 const struct ims_reg_field ims_smmuv2_gr0_fields[] = {IMS_SMMUV2_GR0_FIELDS(IMS_F)};
 const struct ims_reg_field ims_smmuv2_gr1_fields[] = {IMS_SMMUV2_GR1_FIELDS(IMS_F)};
 #undef IMS_F
-#define IMS_F(reg_, ...) FIELD(IMS_SMMUV2_CB_##reg_, __VA_ARGS__)
+#define IMS_F(reg_, ...) IMS_REG_FIELD_ROW(IMS_SMMUV2_CB_##reg_, __VA_ARGS__)
 const struct ims_reg_field ims_smmuv2_cb_fields[] = {IMS_SMMUV2_CB_FIELDS(IMS_F)};
 #undef IMS_F
 const unsigned ims_smmuv2_gr0_field_count = sizeof ims_smmuv2_gr0_fields / sizeof ims_smmuv2_gr0_fields[0];

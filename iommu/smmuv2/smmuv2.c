@@ -6,7 +6,8 @@
 #include <stdlib.h>
 
 static const struct ims_option options[] = {
-#define IMS_X(name, reg, lsb, bits, def, sentence) IMS_OPTION_FEATURE(ims_smmuv2_config, name, bits, def, sentence)
+#define IMS_X(name, reg, lsb, bits, def, sentence)                                                                     \
+  IMS_OPTION_FEATURE(ims_smmuv2_config, name, IMS_SMMUV2_##reg, lsb, bits, def, sentence)
     IMS_SMMUV2_FEATURES(IMS_X)
 #undef IMS_X
 #define IMS_X(name, def, low, high, sentence) IMS_OPTION_KNOB(ims_smmuv2_config, name, def, low, high, sentence)
@@ -20,21 +21,11 @@ const struct ims_option *ims_smmuv2_options(unsigned i) { return i < OPTIONS ? &
 void ims_smmuv2_config_default(struct ims_smmuv2_config *c) { ims_options_default(c, options, OPTIONS); }
 
 uint32_t ims_smmuv2_id(const struct ims_smmuv2_config *c, enum ims_smmuv2_gr0 reg) {
-  uint32_t value = 0;
-#define IMS_X(name, reg_, lsb, bits, def, sentence)                                                                    \
-  if (reg == IMS_SMMUV2_##reg_)                                                                                        \
-    value |= (c->name & (uint32_t)IMS_REG_BITS((bits)-1, 0)) << (lsb);
-  IMS_SMMUV2_FEATURES(IMS_X)
-#undef IMS_X
-  return value;
+  return (uint32_t)ims_options_show(c, options, OPTIONS, reg);
 }
 
 void ims_smmuv2_config_from_id(struct ims_smmuv2_config *c, enum ims_smmuv2_gr0 reg, uint32_t value) {
-#define IMS_X(name, reg_, lsb, bits, def, sentence)                                                                    \
-  if (reg == IMS_SMMUV2_##reg_)                                                                                        \
-    c->name = value >> (lsb) & (uint32_t)IMS_REG_BITS((bits)-1, 0);
-  IMS_SMMUV2_FEATURES(IMS_X)
-#undef IMS_X
+  ims_options_take(c, options, OPTIONS, reg, value);
   if (c->ptfs == 0)
     c->ptfs = 1;
   c->atosns = 1;

@@ -7,7 +7,8 @@
 enum { SPAN = 0x20000 }; // page 0 and page 1
 
 static const struct ims_option options[] = {
-#define IMS_X(name, reg, lsb, bits, def, sentence) IMS_OPTION_FEATURE(ims_smmuv3_config, name, bits, def, sentence)
+#define IMS_X(name, reg, lsb, bits, def, sentence)                                                                     \
+  IMS_OPTION_FEATURE(ims_smmuv3_config, name, IMS_SMMUV3_##reg, lsb, bits, def, sentence)
     IMS_SMMUV3_FEATURES(IMS_X)
 #undef IMS_X
 #define IMS_X(name, def, low, high, sentence) IMS_OPTION_KNOB(ims_smmuv3_config, name, def, low, high, sentence)
@@ -21,21 +22,11 @@ const struct ims_option *ims_smmuv3_options(unsigned i) { return i < OPTIONS ? &
 void ims_smmuv3_config_default(struct ims_smmuv3_config *c) { ims_options_default(c, options, OPTIONS); }
 
 uint32_t ims_smmuv3_id(const struct ims_smmuv3_config *c, enum ims_smmuv3_reg reg) {
-  uint32_t value = 0;
-#define IMS_X(name, reg_, lsb, bits, def, sentence)                                                                    \
-  if (reg == IMS_SMMUV3_##reg_)                                                                                        \
-    value |= (c->name & (uint32_t)IMS_REG_BITS((bits)-1, 0)) << (lsb);
-  IMS_SMMUV3_FEATURES(IMS_X)
-#undef IMS_X
-  return value;
+  return (uint32_t)ims_options_show(c, options, OPTIONS, reg);
 }
 
 void ims_smmuv3_config_from_id(struct ims_smmuv3_config *c, enum ims_smmuv3_reg reg, uint32_t value) {
-#define IMS_X(name, reg_, lsb, bits, def, sentence)                                                                    \
-  if (reg == IMS_SMMUV3_##reg_)                                                                                        \
-    c->name = value >> (lsb) & (uint32_t)IMS_REG_BITS((bits)-1, 0);
-  IMS_SMMUV3_FEATURES(IMS_X)
-#undef IMS_X
+  ims_options_take(c, options, OPTIONS, reg, value);
 }
 
 unsigned ims_smmuv3_oas(const struct ims_smmuv3_config *c) {

@@ -3,29 +3,11 @@
 // VT-d rev 4.1, chapter 11.
 #include "iommu/vtd/vtd_internal.h"
 
-const struct ims_reg_info ims_vtd_regs[IMS_VTD_REG_COUNT] = {
-#define IMS_X(name_, offset_, bytes_, reset_, section_, sentence_)                                                     \
-  {.name = #name_,                                                                                                     \
-   .section = (section_),                                                                                              \
-   .sentence = (sentence_),                                                                                            \
-   .offset = (offset_),                                                                                                \
-   .bytes = (bytes_),                                                                                                  \
-   .reset = (reset_)},
-    IMS_VTD_REGS(IMS_X)
-#undef IMS_X
-};
+const struct ims_reg_info ims_vtd_regs[IMS_VTD_REG_COUNT] = {IMS_VTD_REGS(IMS_REG_ROW)};
 
-const struct ims_reg_field ims_vtd_fields[] = {
-#define IMS_F(reg_, field_, high_, low_, access_, sentence_)                                                           \
-  {.name = #field_,                                                                                                    \
-   .sentence = (sentence_),                                                                                            \
-   .reg = IMS_VTD_##reg_,                                                                                              \
-   .high = (high_),                                                                                                    \
-   .low = (low_),                                                                                                      \
-   .access = IMS_REG_##access_},
-    IMS_VTD_FIELDS(IMS_F)
+#define IMS_F(reg, ...) IMS_REG_FIELD_ROW(IMS_VTD_##reg, __VA_ARGS__)
+const struct ims_reg_field ims_vtd_fields[] = {IMS_VTD_FIELDS(IMS_F)};
 #undef IMS_F
-};
 const unsigned ims_vtd_field_count = sizeof ims_vtd_fields / sizeof ims_vtd_fields[0];
 
 enum { FRCD_BYTES = 16 };

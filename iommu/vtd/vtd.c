@@ -7,7 +7,8 @@ enum { FRO = IMS_VTD_OFF_FRCD / 16, IRO = IMS_VTD_OFF_IVA / 16 }; // where CAP a
 enum { SPAN = 0x1000 };
 
 static const struct ims_option options[] = {
-#define IMS_X(name, reg, lsb, bits, def, sentence) IMS_OPTION_FEATURE(ims_vtd_config, name, bits, def, sentence)
+#define IMS_X(name, reg, lsb, bits, def, sentence)                                                                     \
+  IMS_OPTION_FEATURE(ims_vtd_config, name, IMS_VTD_##reg, lsb, bits, def, sentence)
     IMS_VTD_FEATURES(IMS_X)
 #undef IMS_X
 #define IMS_X(name, def, low, high, sentence) IMS_OPTION_KNOB(ims_vtd_config, name, def, low, high, sentence)
@@ -20,33 +21,19 @@ const struct ims_option *ims_vtd_options(unsigned i) { return i < OPTIONS ? &opt
 
 void ims_vtd_config_default(struct ims_vtd_config *c) { ims_options_default(c, options, OPTIONS); }
 
-enum { FROM_CAP, FROM_ECAP };
-
 void ims_vtd_config_from_caps(struct ims_vtd_config *c, uint64_t cap, uint64_t ecap) {
-#define CAP                                        cap
-#define ECAP                                       ecap
-#define IMS_X(name, reg, lsb, bits, def, sentence) c->name = (uint32_t)((reg) >> (lsb)) & ((1u << (bits)) - 1);
-  IMS_VTD_FEATURES(IMS_X)
-#undef IMS_X
-#undef CAP
-#undef ECAP
+  ims_options_take(c, options, OPTIONS, IMS_VTD_CAP, cap);
+  ims_options_take(c, options, OPTIONS, IMS_VTD_ECAP, ecap);
   c->haw = c->mgaw + 1 < 32 ? 32 : c->mgaw + 1 > 52 ? 52 : c->mgaw + 1;
   c->revision = c->ers ? 3 : 4;
 }
 
-static uint64_t put_together(const struct ims_vtd_config *c, int which) {
-  enum { CAP = FROM_CAP, ECAP = FROM_ECAP };
-  uint64_t value = 0;
-#define IMS_X(name, reg, lsb, bits, def, sentence)                                                                     \
-  if ((reg) == which)                                                                                                  \
-    value |= (uint64_t)c->name << (lsb);
-  IMS_VTD_FEATURES(IMS_X)
-#undef IMS_X
-  return value;
+uint64_t ims_vtd_cap(const struct ims_vtd_config *c) {
+  return ims_options_show(c, options, OPTIONS, IMS_VTD_CAP) | (uint64_t)FRO << 24;
 }
-
-uint64_t ims_vtd_cap(const struct ims_vtd_config *c) { return put_together(c, FROM_CAP) | (uint64_t)FRO << 24; }
-uint64_t ims_vtd_ecap(const struct ims_vtd_config *c) { return put_together(c, FROM_ECAP) | (uint64_t)IRO << 8; }
+uint64_t ims_vtd_ecap(const struct ims_vtd_config *c) {
+  return ims_options_show(c, options, OPTIONS, IMS_VTD_ECAP) | (uint64_t)IRO << 8;
+}
 
 const char *ims_vtd_config_check(const struct ims_vtd_config *c) {
   const struct ims_option *bad = ims_options_check(c, options, OPTIONS);
