@@ -15,9 +15,12 @@ struct ims_option {
   const char *name, *sentence;
   size_t offset; // of a uint32_t in the unit's configuration
   uint32_t low, high, def;
-  bool
-      feature; // shown in the unit's identification registers: `bits` bits from `lsb` on of the register numbered `reg`
+  // Shown in the unit's identification registers: `bits` bits from `lsb` on of the register numbered `reg`.
+  bool feature;
   uint8_t reg, lsb, bits;
+  const char *unit;         // "entries", "ns"; NULL or empty: none
+  const char *const *words; // names of the values from `low` on, ended by NULL; NULL: it is a number
+  uint32_t scale;           // 1000: kept in thousandths of the unit, and written as a decimal number; 0: as it is
 };
 
 static inline uint32_t ims_option_get(const void *config, const struct ims_option *o) {

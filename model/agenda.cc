@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#define SC_INCLUDE_DYNAMIC_PROCESSES // sc_spawn
+#include "model/agenda.h"
+#include "model/simulation.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace ims::model {
+
+namespace {
+
+// One agenda for the context that is current; a new context (Simulation) starts without one.
+Agenda *agenda = nullptr;
+sc_core::sc_simcontext *agenda_context = nullptr;
+
+} // namespace
+
+Agenda &Agenda::of_simulation() {
+  if (agenda && agenda_context == sc_core::sc_get_curr_simcontext())
+    return *agenda;
+  if (sc_core::sc_get_time_resolution() != sc_core::sc_time(1, sc_core::SC_PS))
+    throw std::logic_error("iommusim: the time resolution has to be 1 ps, which is SystemC's default");
+  agenda = new Agenda; // lives as long as the context
+  agenda_context = sc_core::sc_get_curr_simcontext();
+  return *agenda;
+}
+
+Agenda::Agenda() {
+  sc_core::sc_spawn_options options;
+  options.spawn_method();
+  options.dont_initialize();
+  options.set_sensitivity(&event_);
+  sc_core::sc_spawn([this] { run(); }, sc_core::sc_gen_unique_name("iommusim_agenda"), &options);
+}
+
+Agenda::~Agenda() = default;
+
+void Agenda::at(Ticks when, Action action, void *object, uint64_t argument) {
+  heap_.push_back({when, sequence_++, action, object, argument});
+  std::push_heap(heap_.begin(), heap_.end(), Later());
+  if (!running_ && heap_.front().sequence == sequence_ - 1)
+    event_.notify(to_sc(when - kernel_now())); // earlier than what the event waits for, if it waits
+}
+
+bool Agenda::kernel_allows(Ticks when) const {
+  if (when == kernel_now())
+    return true;
+  return may_run_ahead_ && to_sc(when - kernel_now()) < sc_core::sc_time_to_pending_activity();
+}
+
+bool Agenda::skip_to(Ticks when) {
+  if (!running_ || (!heap_.empty() && heap_.front().when <= when) || !kernel_allows(when))
+    return false;
+  now_ = when;
+  return true;
+}
+
+void Agenda::run() {
+  wakeups_++;
+  running_ = true;
+  now_ = std::max(now_, kernel_now());
+  while (!heap_.empty() && kernel_allows(heap_.front().when)) {
+    std::pop_heap(heap_.begin(), heap_.end(), Later());
+    Item item = heap_.back();
+    heap_.pop_back();
+    now_ = item.when;
+    item.action(item.object, item.argument);
+  }
+  running_ = false;
+  if (!heap_.empty())
+    event_.notify(to_sc(heap_.front().when - kernel_now()));
+  else if (now_ > kernel_now())
+    event_.notify(to_sc(now_ - kernel_now())); // the kernel's clock follows
+}
+
+void Agenda::clear() {
+  heap_.clear();
+  event_.cancel();
+}
+
+// Simulation.
+
+Simulation::Simulation()
+    : context_(new sc_core::sc_simcontext), outer_(sc_core::sc_curr_simcontext), outer_agenda_(agenda),
+      outer_agenda_context_(agenda_context) {
+  sc_core::sc_curr_simcontext = sc_core::sc_default_global_context = context_;
+  agenda = nullptr;
+  agenda_context = nullptr;
+}
+
+Simulation::~Simulation() {
+  delete agenda;
+  agenda = outer_agenda_;
+  agenda_context = outer_agenda_context_;
+  delete context_;
+  sc_core::sc_curr_simcontext = sc_core::sc_default_global_context = outer_;
+}
+
+void Simulation::run() {
+  Agenda::of_simulation().run_ahead(true);
+  sc_core::sc_start();
+}
+
+void Simulation::run(Ticks duration) {
+  Agenda::of_simulation().run_ahead(false);
+  sc_core::sc_start(to_sc(duration));
+}
+
+} // namespace ims::model
