@@ -75,11 +75,17 @@ int ims_iommu_build_caches(struct ims_iommu *u, const struct ims_cache_row *rows
   return IMS_ERR_OK;
 }
 
+void ims_iommu_invalidated(struct ims_iommu *u) {
+  u->epoch++;
+  if (u->bus.invalidated)
+    u->bus.invalidated(u->bus.ctx);
+}
+
 void ims_iommu_drop_caches(struct ims_iommu *u) {
   static const struct ims_cache_match all = {.any_addr = true};
-  u->epoch++;
   for (unsigned i = 0; i < IMS_CACHE_COUNT; i++)
     ims_cache_invalidate(&u->cache[i], &all);
+  ims_iommu_invalidated(u);
 }
 
 bool ims_request_page(struct ims_iommu *u, const struct ims_page_request *r) { return u->ops->page_request(u, r); }
@@ -91,6 +97,16 @@ uint64_t ims_iommu_read(struct ims_iommu *u, uint32_t offset, unsigned size) {
 void ims_iommu_write(struct ims_iommu *u, uint32_t offset, unsigned size, uint64_t value) {
   if ((size == 4 || size == 8) && offset % size == 0)
     u->ops->write(u, offset, size, value);
+}
+
+bool ims_queue_next(struct ims_iommu *u, struct ims_queue_item *item) {
+  *item = (struct ims_queue_item){.kind = IMS_QUEUE_EMPTY};
+  return u->ops->queue_next && u->ops->queue_next(u, item);
+}
+
+void ims_queue_step(struct ims_iommu *u) {
+  if (u->ops->queue_step)
+    u->ops->queue_step(u);
 }
 
 void ims_iommu_free(struct ims_iommu *u) {

@@ -119,6 +119,25 @@ struct ims_iommu_bus {
   bool (*ats_invalidate)(void *ctx, const struct ims_ats_invalidation *inv); // false: no answer in time
   void (*page_response)(void *ctx, const struct ims_page_response *resp);
   void (*resume)(void *ctx, const struct ims_resume *resume);
+  // Cached translations or structures have been dropped: what was translated before may no longer hold. Called once the
+  // caches are empty of them, from within a register write or an item of the queue.
+  void (*invalidated)(void *ctx);
+};
+
+// What lies at the head of a unit's queue of invalidations and commands.
+enum ims_queue_kind {
+  IMS_QUEUE_EMPTY,      // nothing is to be done: empty, off, or stopped by an error
+  IMS_QUEUE_INVALIDATE, // drops cached translations or structures
+  IMS_QUEUE_DEVICE_TLB, // invalidates in a device (ATS)
+  IMS_QUEUE_WAIT,       // tells software that all before it is done (VT-d wait descriptor, CMD_SYNC)
+  IMS_QUEUE_RESPONSE,   // answers a page request, or ends stalls
+  IMS_QUEUE_OTHER,      // the rest: prefetches, and whatever raises an error
+};
+
+struct ims_queue_item {
+  uint8_t kind; // enum ims_queue_kind
+  uint8_t len;  // bytes that the unit reads at hpa to know the item; 0: it raises an error without reading
+  uint64_t hpa; // where the item lies
 };
 
 // What an architecture brings along.
@@ -132,6 +151,8 @@ struct ims_iommu_ops {
   bool (*page_request)(struct ims_iommu *u, const struct ims_page_request *r); // false: refused at once
   uint64_t (*read)(struct ims_iommu *u, uint32_t offset, unsigned size);
   void (*write)(struct ims_iommu *u, uint32_t offset, unsigned size, uint64_t value);
+  bool (*queue_next)(struct ims_iommu *u, struct ims_queue_item *item); // both NULL: no queue
+  void (*queue_step)(struct ims_iommu *u);
   void (*free)(struct ims_iommu *u);
 };
 
@@ -146,10 +167,14 @@ struct ims_iommu {
   struct ims_iommu_bus bus;
   uint32_t caches; // bit per enum ims_cache_id that exists
   uint64_t epoch;  // counts invalidations of translations
+  bool queue_held; // the caller works the queue off item by item; register writes set nothing off in it
   struct ims_cache cache[IMS_CACHE_COUNT];
   struct ims_iommu_counters count;
 };
 
+// Starts a translation. It may be abandoned at any time before ims_xlate_finish, by forgetting the struct: until then the
+// unit holds nothing for it, has recorded and counted nothing of it, and no fault (only the accesses that
+// ims_xlate_answer made for it are counted, and cached). It stays where it is in memory, and the unit alive, until then.
 void ims_xlate_begin(struct ims_xlate *x, struct ims_iommu *u, const struct ims_request *req, struct ims_result *res);
 enum ims_step_kind ims_xlate_step(struct ims_xlate *x);
 void ims_xlate_answer(struct ims_xlate *x, enum ims_step_kind kind);
@@ -166,6 +191,9 @@ struct ims_cache_row {
 };
 int ims_iommu_build_caches(struct ims_iommu *u, const struct ims_cache_row *rows, unsigned count, unsigned replacement);
 
+// The unit counts an epoch and tells the bus; whoever has dropped something from the caches calls it.
+void ims_iommu_invalidated(struct ims_iommu *u);
+
 // Empties every cache, as power-on does. Not an invalidation of the architecture.
 void ims_iommu_drop_caches(struct ims_iommu *u);
 
@@ -175,6 +203,15 @@ bool ims_request_page(struct ims_iommu *u, const struct ims_page_request *r);
 // Registers, as a driver sees them: size 4 or 8, aligned; anything else reads 0 and writes nothing.
 uint64_t ims_iommu_read(struct ims_iommu *u, uint32_t offset, unsigned size);
 void ims_iommu_write(struct ims_iommu *u, uint32_t offset, unsigned size, uint64_t value);
+
+// The queue, one item at a time, for those who set `queue_held` (and may clear it at any time; what waits then is taken up
+// by the next write that would start the queue).
+//
+// What lies at the head, read from memory without side effects in the unit. False, and EMPTY, when nothing is to be done.
+bool ims_queue_next(struct ims_iommu *u, struct ims_queue_item *item);
+// Executes that item, or raises the queue's error; nothing when nothing is to be done. What the item sends, it sends by
+// the bus before this returns. Not to be called from within an item.
+void ims_queue_step(struct ims_iommu *u);
 
 // Releases the unit; the memory stays. NULL is fine.
 void ims_iommu_free(struct ims_iommu *u);

@@ -109,7 +109,7 @@ void PlayerImpl::iommu_event() {
   begin(u->name + ": " + u->arch->a_unit + (driven ? ", driven by the kernel" : "") + words);
   if (const char *wrong = u->arch->check(u->config))
     fail(quote(u->name) + ": " + wrong);
-  ims_iommu_bus bus = {u.get(), on_message, on_ats_invalidate, on_page_response, on_resume};
+  ims_iommu_bus bus = {u.get(), on_message, on_ats_invalidate, on_page_response, on_resume, nullptr};
   int err = u->arch->make(&u->iommu, u->config, &mem, &bus);
   if (err) {
     put_error(err);

@@ -84,6 +84,7 @@ struct smmu2_flight {
   bool waits;         // for the end of a stall
   bool probed_global; // the IOTLB has been asked for entries of the address space
   bool has_asid;      // its entries may be global
+  bool mismatch;      // the VMIDs of its banks differ
   uint8_t format;     // of `bank`
   uint8_t format2;    // of `bank2`
   int16_t bank;       // that takes a fault, or on which the request waits

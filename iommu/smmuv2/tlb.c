@@ -46,7 +46,6 @@ void smmu2_tlbi_global(struct smmuv2 *s, unsigned reg, uint64_t value) {
   uint64_t vmid = SMMU2_FIELD(s, sCR0, VMID16EN) ? value & 0xffff : value & 0xff;
   struct ims_cache_match of_vmid = {.id = vmid, .id_mask = SMMU2_TAG_HYP | SMMU2_TAG_VMID_MASK, .any_addr = true};
   struct ims_cache_match hyp = {.id = SMMU2_TAG_HYP, .id_mask = SMMU2_TAG_HYP, .any_addr = true};
-  s->base.epoch++;
   switch (reg) {
   case IMS_SMMUV2_TLBIVMID: drop(s, IMS_CACHE_IOTLB, IMS_CACHE_COUNT - 1, &of_vmid); break;
   case IMS_SMMUV2_TLBIVMIDS1: drop_s1(s, &of_vmid, true); break;
@@ -66,6 +65,7 @@ void smmu2_tlbi_global(struct smmuv2 *s, unsigned reg, uint64_t value) {
     break;
   default: break; // STLBIALL: no entry is Secure
   }
+  ims_iommu_invalidated(&s->base);
 }
 
 // By address in a stage-1 bank: of the bank's ASID operand or of any, and in the first case global ones too.
@@ -98,22 +98,20 @@ static void by_address(struct smmuv2 *s, const struct smmu2_context *c, uint64_t
   }
 }
 
-void smmu2_tlbi_bank(struct smmuv2 *s, unsigned bank, unsigned reg, uint64_t value) {
-  const struct smmu2_context *c = smmu2_context(s, bank);
-  struct ims_cache_match m = {.id = c->vmid, .id_mask = SMMU2_TAG_HYP | SMMU2_TAG_VMID_MASK, .any_addr = true};
-  s->base.epoch++;
-  if (c->type == IMS_SMMUV2_CBAR_S2) {
-    switch (reg) {
-    case IMS_SMMUV2_CB_TLBIALL: drop_s2(s, &m, true); break;
-    case IMS_SMMUV2_CB_TLBIIPAS2:
-    case IMS_SMMUV2_CB_TLBIIPAS2L:
-      set_page(&m, (value & IMS_SMMUV2_BITS(TLBIIPAS2_ADDR)) << 12);
-      drop_s2(s, &m, reg == IMS_SMMUV2_CB_TLBIIPAS2);
-      break;
-    default: break; // operations of stage 1
-    }
-    return;
+static void bank_s2(struct smmuv2 *s, unsigned reg, uint64_t value, struct ims_cache_match m) {
+  switch (reg) {
+  case IMS_SMMUV2_CB_TLBIALL: drop_s2(s, &m, true); break;
+  case IMS_SMMUV2_CB_TLBIIPAS2:
+  case IMS_SMMUV2_CB_TLBIIPAS2L:
+    set_page(&m, (value & IMS_SMMUV2_BITS(TLBIIPAS2_ADDR)) << 12);
+    drop_s2(s, &m, reg == IMS_SMMUV2_CB_TLBIIPAS2);
+    break;
+  default: break; // operations of stage 1
   }
+}
+
+static void bank_s1(struct smmuv2 *s, const struct smmu2_context *c, unsigned reg, uint64_t value,
+                    struct ims_cache_match m) {
   switch (reg) {
   case IMS_SMMUV2_CB_TLBIVA: by_address(s, c, value, false, false); break;
   case IMS_SMMUV2_CB_TLBIVAL: by_address(s, c, value, false, true); break;
@@ -133,4 +131,14 @@ void smmu2_tlbi_bank(struct smmuv2 *s, unsigned bank, unsigned reg, uint64_t val
     break;
   default: break; // operations of stage 2
   }
+}
+
+void smmu2_tlbi_bank(struct smmuv2 *s, unsigned bank, unsigned reg, uint64_t value) {
+  const struct smmu2_context *c = smmu2_context(s, bank);
+  struct ims_cache_match m = {.id = c->vmid, .id_mask = SMMU2_TAG_HYP | SMMU2_TAG_VMID_MASK, .any_addr = true};
+  if (c->type == IMS_SMMUV2_CBAR_S2)
+    bank_s2(s, reg, value, m);
+  else
+    bank_s1(s, c, reg, value, m);
+  ims_iommu_invalidated(&s->base);
 }

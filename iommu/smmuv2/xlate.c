@@ -204,8 +204,7 @@ IMS_INLINE enum ims_step_kind advance(struct smmuv2 *s, const struct ims_request
       c2 = smmu2_context(s, bank2);
       if (c2->type != IMS_SMMUV2_CBAR_S2)
         return global_fault(req, res, f, IMS_SMMUV2_ICF, true);
-      if (__builtin_expect(has_s1 && c2->vmid != c1->vmid, 0))
-        s->mismatches++;
+      f->mismatch = has_s1 && c2->vmid != c1->vmid;
     }
 
     // 6. A fault outstanding in a bank.
@@ -365,6 +364,7 @@ static void finish(struct smmuv2 *s, const struct ims_request *req, struct ims_r
                    const struct smmu2_flight *f) {
   s->base.count.requests++;
   s->base.count.refs += res->refs;
+  s->mismatches += f->mismatch;
   if (__builtin_expect(f->waits, 0) && smmu2_wait(s, (unsigned)f->bank, req->source, false, &res->stag)) {
     res->status = IMS_STATUS_STALL;
     res->completion = IMS_CPL_SUCCESS; // not completed yet

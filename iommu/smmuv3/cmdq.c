@@ -168,32 +168,74 @@ static bool runs(const struct smmuv3 *s, const struct queue *q) {
          q->used <= 1u << q->log2;
 }
 
-static bool fetch(struct smmuv3 *s, const struct queue *q, uint64_t c[2]) {
-  uint64_t at = smmu_queue_base(SMMU_REG(s, CMDQ_BASE), q->log2, 16) + (q->rd & ((1u << q->log2) - 1)) * 16ull;
-  return ims_mem_read(s->base.mem, at, c, 16) == IMS_ERR_OK;
+enum { COMMAND_BYTES = 16 };
+
+static uint64_t head(const struct smmuv3 *s, const struct queue *q) {
+  return smmu_queue_base(SMMU_REG(s, CMDQ_BASE), q->log2, COMMAND_BYTES) +
+         (q->rd & ((1u << q->log2) - 1)) * (uint64_t)COMMAND_BYTES;
 }
 
-// What a command sets off may write registers: they are looked at anew for each one. The read index moves before that,
-// so that whoever is told sees the command as consumed (3.18); after an error it stays (7.1).
+// The command at the head, or why there is none: 0 or an error.
+static unsigned fetch(struct smmuv3 *s, const struct queue *q, uint64_t c[2], struct decoded *d) {
+  if (ims_mem_read(s->base.mem, head(s, q), c, COMMAND_BYTES) != IMS_ERR_OK)
+    return CERROR_ABT;
+  if (!decode(s, c, d))
+    return CERROR_ILL;
+  return d->info->opcode == IMS_SMMUV3_CMD_SYNC && s->atc_timed_out ? CERROR_ATC_INV_SYNC : 0;
+}
+
+static unsigned kind_of(unsigned opcode) {
+  switch (opcode) {
+  case IMS_SMMUV3_CMD_PREFETCH_CONFIG:
+  case IMS_SMMUV3_CMD_PREFETCH_ADDR: return IMS_QUEUE_OTHER;
+  case IMS_SMMUV3_CMD_ATC_INV: return IMS_QUEUE_DEVICE_TLB;
+  case IMS_SMMUV3_CMD_PRI_RESP:
+  case IMS_SMMUV3_CMD_RESUME:
+  case IMS_SMMUV3_CMD_STALL_TERM: return IMS_QUEUE_RESPONSE;
+  case IMS_SMMUV3_CMD_SYNC: return IMS_QUEUE_WAIT;
+  default: return IMS_QUEUE_INVALIDATE;
+  }
+}
+
+bool smmu_queue_next(struct ims_iommu *u, struct ims_queue_item *item) {
+  struct smmuv3 *s = smmu_of(u);
+  struct queue q = queue_of(s);
+  uint64_t c[2];
+  struct decoded d;
+  if (!runs(s, &q))
+    return false;
+  unsigned kind = fetch(s, &q, c, &d) ? (unsigned)IMS_QUEUE_OTHER : kind_of(d.info->opcode);
+  *item = (struct ims_queue_item){.kind = (uint8_t)kind, .len = COMMAND_BYTES, .hpa = head(s, &q)};
+  return true;
+}
+
+// One command. The read index moves before it takes effect, so that whoever is told sees it as consumed (3.18); after an
+// error it stays (7.1).
+void smmu_queue_step(struct ims_iommu *u) {
+  struct smmuv3 *s = smmu_of(u);
+  struct queue q = queue_of(s);
+  uint64_t c[2];
+  struct decoded d;
+  if (s->cmdq_running || !runs(s, &q))
+    return;
+  s->cmdq_running = true;
+  unsigned error = fetch(s, &q, c, &d);
+  if (error) {
+    if (error == CERROR_ATC_INV_SYNC)
+      s->atc_timed_out = false; // told once: the SYNC may be repeated (3.9.1.4)
+    command_error(s, error);
+  } else {
+    uint64_t next = (q.rd + 1) & smmu_queue_mask(q.log2);
+    SMMU_REG(s, CMDQ_CONS) = (SMMU_REG(s, CMDQ_CONS) & ~IMS_SMMUV3_BITS(CMDQ_CONS_RD)) | next;
+    execute(s, c, &d);
+  }
+  s->cmdq_running = false;
+}
+
+// What a command sets off may write registers: they are looked at anew for each one.
 void smmu_cmdq_run(struct smmuv3 *s) {
   if (s->cmdq_running)
     return;
-  s->cmdq_running = true;
-  for (struct queue q = queue_of(s); runs(s, &q); q = queue_of(s)) {
-    uint64_t c[2];
-    struct decoded d;
-    if (!fetch(s, &q, c)) {
-      command_error(s, CERROR_ABT);
-    } else if (!decode(s, c, &d)) {
-      command_error(s, CERROR_ILL);
-    } else if (d.info->opcode == IMS_SMMUV3_CMD_SYNC && s->atc_timed_out) {
-      s->atc_timed_out = false; // told once: the SYNC may be repeated (3.9.1.4)
-      command_error(s, CERROR_ATC_INV_SYNC);
-    } else {
-      uint64_t next = (q.rd + 1) & smmu_queue_mask(q.log2);
-      SMMU_REG(s, CMDQ_CONS) = (SMMU_REG(s, CMDQ_CONS) & ~IMS_SMMUV3_BITS(CMDQ_CONS_RD)) | next;
-      execute(s, c, &d);
-    }
-  }
-  s->cmdq_running = false;
+  for (struct queue q = queue_of(s); !s->base.queue_held && runs(s, &q); q = queue_of(s))
+    smmu_queue_step(&s->base);
 }

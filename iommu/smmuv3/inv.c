@@ -19,19 +19,19 @@ static void drop_keys(struct smmuv3 *s, unsigned cache, uint64_t first, uint64_t
 enum { LAST_SSID = 0xfffff };
 
 void smmu_cfgi_ste(struct smmuv3 *s, uint32_t first, uint32_t last) {
-  s->base.epoch++;
   drop_keys(s, IMS_CACHE_CONTEXT, first, last);
   drop_keys(s, IMS_CACHE_PASID, SMMU_CD_KEY(first, 0), SMMU_CD_KEY(last, LAST_SSID));
+  ims_iommu_invalidated(&s->base);
 }
 
 void smmu_cfgi_cd(struct smmuv3 *s, uint32_t sid, uint32_t ssid) {
-  s->base.epoch++;
   drop_keys(s, IMS_CACHE_PASID, SMMU_CD_KEY(sid, ssid), SMMU_CD_KEY(sid, ssid));
+  ims_iommu_invalidated(&s->base);
 }
 
 void smmu_cfgi_cd_all(struct smmuv3 *s, uint32_t sid) {
-  s->base.epoch++;
   drop_keys(s, IMS_CACHE_PASID, SMMU_CD_KEY(sid, 0), SMMU_CD_KEY(sid, LAST_SSID));
+  ims_iommu_invalidated(&s->base);
 }
 
 // Translations of stage 1, alone and nested, are told from those of stage 2 by the lowest bit of their kind.
@@ -160,7 +160,6 @@ void smmu_tlbi(struct smmuv3 *s, unsigned opcode, const struct smmu_tlbi *t) {
   struct ims_cache_match el2 = some(SMMU_TAG_WORLD(e2h ? SMMU_EL2_E2H : SMMU_EL2), SMMU_TAG_WORLD_MASK);
   match_vmid(s, t->vmid, &el1_vmid);
   bool asid = s->cfg.asid16 || !(t->asid >> 8); // with 8-bit ASIDs a larger one affects nothing, global or not (4.4)
-  s->base.epoch++;
   switch (opcode) {
   case IMS_SMMUV3_CMD_TLBI_NH_ALL: stage1(s, el1_vmid, ANY_ASID, false, t); break;
   case IMS_SMMUV3_CMD_TLBI_NH_ASID:
@@ -192,10 +191,11 @@ void smmu_tlbi(struct smmuv3 *s, unsigned opcode, const struct smmu_tlbi *t) {
   case IMS_SMMUV3_CMD_TLBI_NSNH_ALL: drop(s, IMS_CACHE_IOTLB, IMS_CACHE_COUNT - 1, &el1); break;
   default: break;
   }
+  ims_iommu_invalidated(&s->base);
 }
 
 void smmu_invalidate_all(struct smmuv3 *s) {
   static const struct ims_cache_match all = {.any_addr = true};
-  s->base.epoch++;
   drop(s, 0, IMS_CACHE_COUNT - 1, &all);
+  ims_iommu_invalidated(&s->base);
 }

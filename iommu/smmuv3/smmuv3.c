@@ -131,6 +131,8 @@ static const struct ims_iommu_ops ops = {
     .page_request = smmu_page_request,
     .read = smmu_mmio_read,
     .write = smmu_mmio_write,
+    .queue_next = smmu_queue_next,
+    .queue_step = smmu_queue_step,
     .free = smmu_free,
 };
 

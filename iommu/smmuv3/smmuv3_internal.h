@@ -140,7 +140,9 @@ void smmu_stall_term(struct smmuv3 *s, uint32_t source);                        
 void smmu_stall_end_all(struct smmuv3 *s); // CR0.SMMUEN was cleared: what waits is terminated (3.12.2)
 
 // cmdq.c
-void smmu_cmdq_run(struct smmuv3 *s);
+void smmu_cmdq_run(struct smmuv3 *s); // all that lies in the queue, unless it is held
+bool smmu_queue_next(struct ims_iommu *u, struct ims_queue_item *item);
+void smmu_queue_step(struct ims_iommu *u);
 
 // inv.c: what each command removes (4.3, 4.4). Each counts an epoch.
 struct smmu_tlbi {

@@ -22,8 +22,8 @@ void vtd_invalidate_context(struct vtd *v, unsigned granularity, unsigned did, u
     m.aux_mask = (0xffff & ~ignored[fm & 3]) << 16;
     m.aux = (uint64_t)sid << 16 & m.aux_mask;
   }
-  v->base.epoch++;
   drop(v, IMS_CACHE_CONTEXT, IMS_CACHE_CONTEXT, &m);
+  ims_iommu_invalidated(&v->base);
 }
 
 void vtd_invalidate_pasid_cache(struct vtd *v, unsigned granularity, unsigned did, uint32_t pasid) {
@@ -37,12 +37,12 @@ void vtd_invalidate_pasid_cache(struct vtd *v, unsigned granularity, unsigned di
     m.aux |= IMS_TAG_ID(0, pasid, 0);
     m.aux_mask |= IMS_TAG_PASID_MASK;
   }
-  v->base.epoch++;
   drop(v, IMS_CACHE_PASID, IMS_CACHE_PASID, &m);
   if (v->cfg.cm && granularity != PC_GLOBAL) { // faulting entries have no domain of their own: they lie under 0 (6.1)
     m.aux &= ~IMS_TAG_DOMAIN_MASK;
     drop(v, IMS_CACHE_PASID, IMS_CACHE_PASID, &m);
   }
+  ims_iommu_invalidated(&v->base);
 }
 
 // 2^am pages around addr.
@@ -55,9 +55,8 @@ static void set_range(struct ims_cache_match *m, uint64_t addr, unsigned am) {
   m->last = m->first | ((1ull << (12 + am)) - 1);
 }
 
-void vtd_invalidate_iotlb(struct vtd *v, unsigned granularity, unsigned did, uint64_t addr, unsigned am, bool ih) {
+static void drop_translations(struct vtd *v, unsigned granularity, unsigned did, uint64_t addr, unsigned am, bool ih) {
   struct ims_cache_match all = {.any_addr = true};
-  v->base.epoch++;
   if (granularity == GLOBAL) {
     drop(v, IMS_CACHE_IOTLB, IMS_CACHE_COUNT - 1, &all);
     return;
@@ -82,9 +81,13 @@ void vtd_invalidate_iotlb(struct vtd *v, unsigned granularity, unsigned did, uin
     drop(v, IMS_CACHE_S2_L2, IMS_CACHE_S2_L5, &range);
 }
 
+void vtd_invalidate_iotlb(struct vtd *v, unsigned granularity, unsigned did, uint64_t addr, unsigned am, bool ih) {
+  drop_translations(v, granularity, did, addr, am, ih);
+  ims_iommu_invalidated(&v->base);
+}
+
 void vtd_invalidate_first_stage(struct vtd *v, const struct ims_cache_match *which, bool structures) {
   static const unsigned kinds[] = {IMS_TAG_S1, IMS_TAG_NESTED};
-  v->base.epoch++;
   for (unsigned i = 0; i < 2; i++) {
     struct ims_cache_match m = *which;
     m.id |= IMS_TAG_ID(0, 0, kinds[i]);
@@ -93,6 +96,7 @@ void vtd_invalidate_first_stage(struct vtd *v, const struct ims_cache_match *whi
     if (structures)
       drop(v, IMS_CACHE_S1_L2, IMS_CACHE_S1_L5, &m);
   }
+  ims_iommu_invalidated(&v->base);
 }
 
 void vtd_invalidate_piotlb(struct vtd *v, bool page, unsigned did, uint32_t pasid, uint64_t addr, unsigned am,
@@ -105,8 +109,8 @@ void vtd_invalidate_piotlb(struct vtd *v, bool page, unsigned did, uint32_t pasi
 
 void vtd_invalidate_all(struct vtd *v) {
   static const struct ims_cache_match all = {.any_addr = true};
-  v->base.epoch++;
   drop(v, 0, IMS_CACHE_COUNT - 1, &all);
+  ims_iommu_invalidated(&v->base);
 }
 
 // The queue.
@@ -255,41 +259,75 @@ static bool execute(struct vtd *v, const uint64_t d[4]) {
   }
 }
 
-// Precedence of errors: tail, mode, width, fetch, type, reserved bits, values.
-void vtd_queue_run(struct vtd *v) {
+static bool queue_runs(const struct vtd *v) {
   uint64_t stop = IMS_VTD_BITS(FSTS_IQE) | IMS_VTD_BITS(FSTS_ITE);
-  while ((v->reg[IMS_VTD_GSTS] & IMS_VTD_BITS(GSTS_QIES)) && !(v->reg[IMS_VTD_FSTS] & stop) &&
-         v->reg[IMS_VTD_IQH] != v->reg[IMS_VTD_IQT]) {
-    uint64_t iqa = v->reg[IMS_VTD_IQA], size = 4096ull << IMS_VTD_GET(iqa, IQA_QS);
-    bool wide = iqa & IMS_VTD_BITS(IQA_DW);
-    uint64_t d[4] = {0};
-    if (v->reg[IMS_VTD_IQT] >= size) {
-      queue_error(v, IQEI_TAIL);
-      return;
-    }
-    if (v->ttm == 2 || (v->ttm == VTD_TTM_SCALABLE && !v->cfg.smts) || (v->ttm == VTD_TTM_ABORT && !v->cfg.adms)) {
-      queue_error(v, IQEI_TTM);
-      return;
-    }
-    if (wide ? !v->cfg.smts && !v->cfg.adms : v->ttm != VTD_TTM_LEGACY) {
-      queue_error(v, IQEI_WIDTH);
-      return;
-    }
-    uint64_t hpa = (iqa & IMS_VTD_BITS(IQA_IQA)) + v->reg[IMS_VTD_IQH];
-    if (hpa >> v->cfg.haw || ims_mem_read(v->base.mem, hpa, d, wide ? 32 : 16) != IMS_ERR_OK) {
-      queue_error(v, IQEI_FETCH);
-      return;
-    }
-    unsigned bad = check_descriptor(v, d);
-    if (bad) {
-      queue_error(v, bad);
-      return;
-    }
-    // The head moves first: whatever the machine does on an interrupt or answer below sees this descriptor as taken.
-    v->reg[IMS_VTD_IQH] = (v->reg[IMS_VTD_IQH] + (wide ? 32 : 16)) & (size - 1);
-    if (!execute(v, d)) {
-      v->reg[IMS_VTD_IQH] = v->reg[IMS_VTD_IQT]; // all that was fetched behind it is dropped, waits included
-      vtd_fault_status(v, IMS_VTD_BITS(FSTS_ITE));
-    }
+  return (v->reg[IMS_VTD_GSTS] & IMS_VTD_BITS(GSTS_QIES)) && !(v->reg[IMS_VTD_FSTS] & stop) &&
+         v->reg[IMS_VTD_IQH] != v->reg[IMS_VTD_IQT];
+}
+
+// The descriptor at the head, or why there is none: 0 or IQEI. Precedence of errors: tail, mode, width, fetch, type,
+// reserved bits, values. `item`: where it lies.
+static unsigned fetch(struct vtd *v, struct ims_queue_item *item, uint64_t d[4]) {
+  uint64_t iqa = v->reg[IMS_VTD_IQA], size = 4096ull << IMS_VTD_GET(iqa, IQA_QS);
+  bool wide = iqa & IMS_VTD_BITS(IQA_DW);
+  *item = (struct ims_queue_item){.kind = IMS_QUEUE_OTHER, .hpa = (iqa & IMS_VTD_BITS(IQA_IQA)) + v->reg[IMS_VTD_IQH]};
+  if (v->reg[IMS_VTD_IQT] >= size)
+    return IQEI_TAIL;
+  if (v->ttm == 2 || (v->ttm == VTD_TTM_SCALABLE && !v->cfg.smts) || (v->ttm == VTD_TTM_ABORT && !v->cfg.adms))
+    return IQEI_TTM;
+  if (wide ? !v->cfg.smts && !v->cfg.adms : v->ttm != VTD_TTM_LEGACY)
+    return IQEI_WIDTH;
+  if (item->hpa >> v->cfg.haw)
+    return IQEI_FETCH;
+  item->len = wide ? 32 : 16;
+  d[2] = d[3] = 0;
+  if (ims_mem_read(v->base.mem, item->hpa, d, item->len) != IMS_ERR_OK)
+    return IQEI_FETCH;
+  return check_descriptor(v, d);
+}
+
+bool vtd_queue_next(struct ims_iommu *u, struct ims_queue_item *item) {
+  static const uint8_t kind[16] = {
+      [CONTEXT] = IMS_QUEUE_INVALIDATE,
+      [IOTLB] = IMS_QUEUE_INVALIDATE,
+      [DEVICE_TLB] = IMS_QUEUE_DEVICE_TLB,
+      [INTERRUPT] = IMS_QUEUE_INVALIDATE,
+      [WAIT] = IMS_QUEUE_WAIT,
+      [P_IOTLB] = IMS_QUEUE_INVALIDATE,
+      [PASID_CACHE] = IMS_QUEUE_INVALIDATE,
+      [P_DEVICE_TLB] = IMS_QUEUE_DEVICE_TLB,
+      [PAGE_RESPONSE] = IMS_QUEUE_RESPONSE,
+  };
+  struct vtd *v = vtd_of(u);
+  uint64_t d[4];
+  if (!queue_runs(v))
+    return false;
+  if (!fetch(v, item, d))
+    item->kind = kind[d[0] & 15];
+  return true;
+}
+
+// One item. The head moves first: whatever the machine does on an interrupt or answer sees the descriptor as taken.
+void vtd_queue_step(struct ims_iommu *u) {
+  struct vtd *v = vtd_of(u);
+  struct ims_queue_item item;
+  uint64_t d[4];
+  if (!queue_runs(v))
+    return;
+  unsigned bad = fetch(v, &item, d);
+  if (bad) {
+    queue_error(v, bad);
+    return;
   }
+  uint64_t size = 4096ull << IMS_VTD_GET(v->reg[IMS_VTD_IQA], IQA_QS);
+  v->reg[IMS_VTD_IQH] = (v->reg[IMS_VTD_IQH] + item.len) & (size - 1);
+  if (!execute(v, d)) {
+    v->reg[IMS_VTD_IQH] = v->reg[IMS_VTD_IQT]; // all that was fetched behind it is dropped, waits included
+    vtd_fault_status(v, IMS_VTD_BITS(FSTS_ITE));
+  }
+}
+
+void vtd_queue_run(struct vtd *v) {
+  while (!v->base.queue_held && queue_runs(v))
+    vtd_queue_step(&v->base);
 }

@@ -134,6 +134,8 @@ static const struct ims_iommu_ops ops = {
     .page_request = vtd_page_request,
     .read = vtd_mmio_read,
     .write = vtd_mmio_write,
+    .queue_next = vtd_queue_next,
+    .queue_step = vtd_queue_step,
     .free = vtd_free,
 };
 

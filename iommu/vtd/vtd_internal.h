@@ -106,7 +106,9 @@ void vtd_event_unmasked(struct vtd *v, enum ims_vtd_reg ctl);
 bool vtd_page_request(struct ims_iommu *u, const struct ims_page_request *r);
 
 // inv.c
-void vtd_queue_run(struct vtd *v);
+void vtd_queue_run(struct vtd *v); // all that lies in it, unless it is held
+bool vtd_queue_next(struct ims_iommu *u, struct ims_queue_item *item);
+void vtd_queue_step(struct ims_iommu *u);
 void vtd_invalidate_context(struct vtd *v, unsigned granularity, unsigned did, unsigned sid, unsigned fm);
 void vtd_invalidate_pasid_cache(struct vtd *v, unsigned granularity, unsigned did, uint32_t pasid);
 void vtd_invalidate_iotlb(struct vtd *v, unsigned granularity, unsigned did, uint64_t addr, unsigned am, bool ih);

@@ -31,8 +31,13 @@ struct FakeUnit {
   std::function<void(uint16_t)> on_stall; // software that is told before the unit returns
 
   FakeUnit() {
-    static const ims_iommu_ops ops = {"fake",       nullptr, nullptr, nullptr, translate,
-                                      page_request, nullptr, nullptr, nullptr};
+    static const ims_iommu_ops ops = [] {
+      ims_iommu_ops o = {};
+      o.arch = "fake";
+      o.translate = translate;
+      o.page_request = page_request;
+      return o;
+    }();
     base.ops = &ops;
     base.unit = this;
     ims_mem_init(&mem);

@@ -220,7 +220,7 @@ public:
   std::function<void(const Note &)> on_note;
 
 private:
-  ims_iommu_bus Bus() { return {this, Message, AtsInvalidate, PageResponse, Resume}; }
+  ims_iommu_bus Bus() { return {this, Message, AtsInvalidate, PageResponse, Resume, nullptr}; }
   static void Observe(void *ctx, const ims_note *note) {
     auto *m = static_cast<Machine *>(ctx);
     char text[512];
