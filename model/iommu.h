@@ -108,7 +108,6 @@ struct IommuCounters {
   IMS_STATISTIC_FIELDS(IMS_MODEL_IOMMU_STATISTICS)
 };
 
-struct Flight;
 class IommuImpl;
 
 // Told of what goes on, for timelines and for tests. Times are agenda.now().
@@ -134,16 +133,20 @@ public:
   Iommu(sc_core::sc_module_name name, const MakeUnit &make, const IommuConfig &config = {});
   ~Iommu() override;
 
-  ResponsePort<IommuImpl> &device_port();
   tlm_utils::multi_passthrough_target_socket<ResponsePort<IommuImpl>> &device;    // any number of devices
   tlm_utils::multi_passthrough_target_socket<ResponsePort<IommuImpl>> &registers; // MMIO; address = offset
   tlm::tlm_initiator_socket<> &memory;
-  tlm::tlm_initiator_socket<> &interrupt; // may stay unbound
-  tlm::tlm_initiator_socket<> &message;   // may stay unbound; one target, that knows devices by requester id
+  using OptionalSocket = RequestPort<IommuImpl, sc_core::SC_ZERO_OR_MORE_BOUND>::Socket;
+  OptionalSocket &interrupt;
+  OptionalSocket &message; // one target, that knows devices by requester id
 
   ims_iommu *unit() const; // for set-up, and for those who look
   const IommuConfig &config() const;
   const IommuCounters &counters() const;
+
+  // Whether the unit's queue is worked off in time (as built), or at once by the register write that fills it, for software
+  // that calls ims_iommu_write itself and looks for completion right behind it.
+  void hold_queue(bool hold);
 
   // DMI is refused while this is set: somebody wants to see every access.
   void refuse_dmi(bool refuse);

@@ -16,9 +16,12 @@ namespace ims::model {
 
 using Payload = tlm::tlm_generic_payload;
 
-// The initiator's end; `socket` is bound to one target.
-template <class Owner> class RequestPort : tlm::tlm_bw_transport_if<> {
+// The initiator's end; `socket` is bound to one target. With SC_ZERO_OR_MORE_BOUND it may stay unbound (bound()).
+template <class Owner, sc_core::sc_port_policy POLICY = sc_core::SC_ONE_OR_MORE_BOUND>
+class RequestPort : tlm::tlm_bw_transport_if<> {
 public:
+  using Socket = tlm::tlm_initiator_socket<32, tlm::tlm_base_protocol_types, 1, POLICY>;
+
   struct Hooks {
     void (Owner::*done)(Payload &) = nullptr;     // the response is here (approximately timed); an action of its own
     void (Owner::*accepted)(Payload &) = nullptr; // the target took the request; may be NULL
@@ -30,7 +33,9 @@ public:
     socket.bind(*static_cast<tlm::tlm_bw_transport_if<> *>(this));
   }
 
-  tlm::tlm_initiator_socket<> socket;
+  Socket socket;
+
+  bool bound() const { return socket.get_base_port().size() > 0; }
 
   // Sends a request, now or when the target has taken those before. The payload has to have a memory manager; it is held
   // until it is done.
@@ -81,18 +86,17 @@ private:
     }
   }
 
+  // The owner is told last: it may let time go on (Agenda::skip_to).
   void finish(uint64_t w) {
     Payload &p = *payload(w);
-    bool was_open = open_ == &p; // a response says that the request was taken, too
-    if (was_open) {
+    if (open_ == &p) { // a response says that the request was taken, too
       open_ = nullptr;
       if (hooks_.accepted)
         (owner_->*hooks_.accepted)(p);
+      next();
     }
     (owner_->*hooks_.done)(p);
     p.release();
-    if (was_open)
-      next();
   }
   void finish_with_end(uint64_t w) {
     tlm::tlm_phase phase = tlm::END_RESP;
