@@ -20,8 +20,9 @@ public:
   // `object`: "iommu0", "iommu0.IOTLB", "dev0"; strings with static life but for the object.
   virtual void count(const std::string &object, const char *name, const char *unit, const char *sentence,
                      uint64_t value) = 0;
-  virtual void mean(const std::string &object, const char *name, const char *unit, const char *sentence,
-                    double value) = 0;
+  // sum / count, to be printed exactly: both stay whole numbers until then. 0 of 0 is 0.
+  virtual void mean(const std::string &object, const char *name, const char *unit, const char *sentence, uint64_t sum,
+                    uint64_t count) = 0;
   virtual void histogram(const std::string &object, const char *name, const char *unit, const char *sentence,
                          const Histogram &value) = 0;
 };
