@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A unit's configuration for those who read and write it: one row a feature or knob, with its place in the unit's own
-// struct, range and sentence. The rows come from the X-macros of vtd.h, smmuv3.h, smmuv2.h.
+// struct, range, unit and sentence. The rows come from the X-macros of vtd.h, smmuv3.h, smmuv2.h, and from whoever else
+// has numbers that people set.
 #pragma once
 
 #include <stdbool.h>
@@ -20,8 +21,12 @@ struct ims_option {
   uint8_t reg, lsb, bits;
   const char *unit;         // "entries", "ns"; NULL or empty: none
   const char *const *words; // names of the values from `low` on, ended by NULL; NULL: it is a number
-  uint32_t scale;           // 1000: kept in thousandths of the unit, and written as a decimal number; 0: as it is
+  uint32_t scale;           // 1000: kept in thousandths of the unit, and written as a decimal number; 0, 1: as it is
 };
+
+// Names of values that several have.
+extern const char *const ims_words_replacement[]; // enum ims_replacement
+extern const char *const ims_words_off_on[];
 
 static inline uint32_t ims_option_get(const void *config, const struct ims_option *o) {
   return *(const uint32_t *)(const void *)((const char *)config + o->offset);
@@ -37,17 +42,20 @@ static inline void ims_option_set(void *config, const struct ims_option *o, uint
    .offset = offsetof(struct config, name_),                                                                           \
    .high = (1u << (bits_)) - 1,                                                                                        \
    .def = (def_),                                                                                                      \
+   .unit = "",                                                                                                         \
    .feature = true,                                                                                                    \
    .reg = (reg_),                                                                                                      \
    .lsb = (lsb_),                                                                                                      \
    .bits = (bits_)},
-#define IMS_OPTION_KNOB(config, name_, def_, low_, high_, sentence_)                                                   \
+#define IMS_OPTION_KNOB(config, name_, def_, low_, high_, unit_, words_, sentence_)                                    \
   {.name = #name_,                                                                                                     \
    .sentence = (sentence_),                                                                                            \
    .offset = offsetof(struct config, name_),                                                                           \
    .low = (low_),                                                                                                      \
    .high = (high_),                                                                                                    \
-   .def = (def_)},
+   .def = (def_),                                                                                                      \
+   .unit = (unit_),                                                                                                    \
+   .words = (words_)},
 
 static inline void ims_options_default(void *config, const struct ims_option *rows, size_t count) {
   for (size_t i = 0; i < count; i++)

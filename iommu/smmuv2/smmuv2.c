@@ -10,7 +10,8 @@ static const struct ims_option options[] = {
   IMS_OPTION_FEATURE(ims_smmuv2_config, name, IMS_SMMUV2_##reg, lsb, bits, def, sentence)
     IMS_SMMUV2_FEATURES(IMS_X)
 #undef IMS_X
-#define IMS_X(name, def, low, high, sentence) IMS_OPTION_KNOB(ims_smmuv2_config, name, def, low, high, sentence)
+#define IMS_X(name, def, low, high, unit, words, sentence)                                                             \
+  IMS_OPTION_KNOB(ims_smmuv2_config, name, def, low, high, unit, words, sentence)
         IMS_SMMUV2_KNOBS(IMS_X)
 #undef IMS_X
 };

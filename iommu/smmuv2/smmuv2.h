@@ -66,28 +66,28 @@ extern "C" {
   X(minor,       IDR7,  0, 4, 1,  "revision, minor")                                                              \
   X(major,       IDR7,  4, 4, 2,  "revision, major")
 
-// What the ID registers do not say. X(name, default, low, high, sentence)
+// What the ID registers do not say. X(name, default, low, high, unit, words, sentence)
 #define IMS_SMMUV2_KNOBS(X)                                                                                       \
-  X(iotlb_entries, 2048, 0, 16777216, "IOTLB: entries, 0 = none")                                                 \
-  X(iotlb_ways,       8, 0, 1024,     "IOTLB: ways, 0 = fully associative")                                       \
-  X(ipa_entries,    512, 0, 16777216, "IPA cache (stage 2 of nested walks): entries")                             \
-  X(ipa_ways,         4, 0, 1024,     "IPA cache: ways")                                                          \
-  X(s1_walk_entries, 32, 0, 1048576,  "stage-1 walk caches: entries a level")                                     \
-  X(s1_walk_ways,     4, 0, 1024,     "stage-1 walk caches: ways")                                                \
-  X(s2_walk_entries, 32, 0, 1048576,  "stage-2 walk caches: entries a level")                                     \
-  X(s2_walk_ways,     4, 0, 1024,     "stage-2 walk caches: ways")                                                \
-  X(replacement,      0, 0, 3,        "of all caches: 0 LRU, 1 tree-PLRU, 2 FIFO, 3 random")                      \
-  X(walk_ipa,         0, 0, 1,        "stage-1 walk caches keep IPAs instead of PAs")                             \
-  X(contiguous,       1, 0, 1,        "the contiguous hint is taken: one TLB entry for the run")                  \
-  X(rights_from_cache,0, 0, 1,        "a right that a cached entry lacks faults at once instead of walking again")\
-  X(waiting,         64, 1, 4096,     "requests that may wait for RESUME; those beyond are terminated")
+  X(iotlb_entries,     2048, 0, 16777216, "entries",  NULL, "IOTLB: entries, 0 = none")                                       \
+  X(iotlb_ways,           8, 0, 1024,     "ways",     NULL, "IOTLB: ways, 0 = fully associative")                             \
+  X(ipa_entries,        512, 0, 16777216, "entries",  NULL, "IPA cache (stage 2 of nested walks): entries")                   \
+  X(ipa_ways,             4, 0, 1024,     "ways",     NULL, "IPA cache: ways")                                                \
+  X(s1_walk_entries,     32, 0, 1048576,  "entries",  NULL, "stage-1 walk caches: entries a level")                           \
+  X(s1_walk_ways,         4, 0, 1024,     "ways",     NULL, "stage-1 walk caches: ways")                                      \
+  X(s2_walk_entries,     32, 0, 1048576,  "entries",  NULL, "stage-2 walk caches: entries a level")                           \
+  X(s2_walk_ways,         4, 0, 1024,     "ways",     NULL, "stage-2 walk caches: ways")                                      \
+  X(replacement,          0, 0, 3,        "",         ims_words_replacement, "of all caches: 0 LRU, 1 tree-PLRU, 2 FIFO, 3 random") \
+  X(walk_ipa,             0, 0, 1,        "",         ims_words_off_on, "stage-1 walk caches keep IPAs instead of PAs")       \
+  X(contiguous,           1, 0, 1,        "",         ims_words_off_on, "the contiguous hint is taken: one TLB entry for the run") \
+  X(rights_from_cache,    0, 0, 1,        "",         ims_words_off_on, "a right that a cached entry lacks faults at once instead of walking again") \
+  X(waiting,             64, 1, 4096,     "requests", NULL, "requests that may wait for RESUME; those beyond are terminated")
 // clang-format on
 
 struct ims_smmuv2_config {
 #define IMS_X(name, reg, lsb, bits, def, sentence) uint32_t name;
   IMS_SMMUV2_FEATURES(IMS_X)
 #undef IMS_X
-#define IMS_X(name, def, low, high, sentence) uint32_t name;
+#define IMS_X(name, def, low, high, unit, words, sentence) uint32_t name;
   IMS_SMMUV2_KNOBS(IMS_X)
 #undef IMS_X
 };

@@ -81,32 +81,32 @@ extern "C" {
   X(stall_max,   IDR5, 16, 16, 64, "transactions that may be stalled at once")                                    \
   X(version,     AIDR,  0, 4, 3,  "minor version of the architecture: SMMUv3.n")
 
-// What the ID registers do not say. X(name, default, low, high, sentence)
+// What the ID registers do not say. X(name, default, low, high, unit, words, sentence)
 #define IMS_SMMUV3_KNOBS(X)                                                                                       \
-  X(ste_entries,    256, 0, 1048576,  "configuration cache, STEs: entries, 0 = none")                             \
-  X(ste_ways,         4, 0, 1024,     "configuration cache, STEs: ways, 0 = fully associative")                   \
-  X(cd_entries,     512, 0, 4194304,  "configuration cache, CDs: entries")                                        \
-  X(cd_ways,          4, 0, 1024,     "configuration cache, CDs: ways")                                           \
-  X(iotlb_entries, 2048, 0, 16777216, "IOTLB: entries")                                                           \
-  X(iotlb_ways,       8, 0, 1024,     "IOTLB: ways")                                                              \
-  X(ipa_entries,    512, 0, 16777216, "IPA cache (stage 2 of nested walks): entries")                             \
-  X(ipa_ways,         4, 0, 1024,     "IPA cache: ways")                                                          \
-  X(s1_walk_entries, 32, 0, 1048576,  "stage-1 walk caches: entries a level")                                     \
-  X(s1_walk_ways,     4, 0, 1024,     "stage-1 walk caches: ways")                                                \
-  X(s2_walk_entries, 32, 0, 1048576,  "stage-2 walk caches: entries a level")                                     \
-  X(s2_walk_ways,     4, 0, 1024,     "stage-2 walk caches: ways")                                                \
-  X(replacement,      0, 0, 3,        "of all caches: 0 LRU, 1 tree-PLRU, 2 FIFO, 3 random")                      \
-  X(walk_ipa,         0, 0, 1,        "stage-1 walk caches keep IPAs instead of PAs")                             \
-  X(contiguous,       1, 0, 1,        "the contiguous hint is taken: one TLB entry for the run")                  \
-  X(rights_from_cache,0, 0, 1,        "a right that a cached entry lacks faults at once instead of walking again")\
-  X(merge_events,     0, 0, 1,        "an event equal to the newest unread one is merged with it, if STE.MEV allows")
+  X(ste_entries,        256, 0, 1048576,  "entries",  NULL, "configuration cache, STEs: entries, 0 = none")                   \
+  X(ste_ways,             4, 0, 1024,     "ways",     NULL, "configuration cache, STEs: ways, 0 = fully associative")         \
+  X(cd_entries,         512, 0, 4194304,  "entries",  NULL, "configuration cache, CDs: entries")                              \
+  X(cd_ways,              4, 0, 1024,     "ways",     NULL, "configuration cache, CDs: ways")                                 \
+  X(iotlb_entries,     2048, 0, 16777216, "entries",  NULL, "IOTLB: entries")                                                 \
+  X(iotlb_ways,           8, 0, 1024,     "ways",     NULL, "IOTLB: ways")                                                    \
+  X(ipa_entries,        512, 0, 16777216, "entries",  NULL, "IPA cache (stage 2 of nested walks): entries")                   \
+  X(ipa_ways,             4, 0, 1024,     "ways",     NULL, "IPA cache: ways")                                                \
+  X(s1_walk_entries,     32, 0, 1048576,  "entries",  NULL, "stage-1 walk caches: entries a level")                           \
+  X(s1_walk_ways,         4, 0, 1024,     "ways",     NULL, "stage-1 walk caches: ways")                                      \
+  X(s2_walk_entries,     32, 0, 1048576,  "entries",  NULL, "stage-2 walk caches: entries a level")                           \
+  X(s2_walk_ways,         4, 0, 1024,     "ways",     NULL, "stage-2 walk caches: ways")                                      \
+  X(replacement,          0, 0, 3,        "",         ims_words_replacement, "of all caches: 0 LRU, 1 tree-PLRU, 2 FIFO, 3 random") \
+  X(walk_ipa,             0, 0, 1,        "",         ims_words_off_on, "stage-1 walk caches keep IPAs instead of PAs")       \
+  X(contiguous,           1, 0, 1,        "",         ims_words_off_on, "the contiguous hint is taken: one TLB entry for the run") \
+  X(rights_from_cache,    0, 0, 1,        "",         ims_words_off_on, "a right that a cached entry lacks faults at once instead of walking again") \
+  X(merge_events,         0, 0, 1,        "",         ims_words_off_on, "an event equal to the newest unread one is merged with it, if STE.MEV allows")
 // clang-format on
 
 struct ims_smmuv3_config {
 #define IMS_X(name, reg, lsb, bits, def, sentence) uint32_t name;
   IMS_SMMUV3_FEATURES(IMS_X)
 #undef IMS_X
-#define IMS_X(name, def, low, high, sentence) uint32_t name;
+#define IMS_X(name, def, low, high, unit, words, sentence) uint32_t name;
   IMS_SMMUV3_KNOBS(IMS_X)
 #undef IMS_X
 };

@@ -11,7 +11,8 @@ static const struct ims_option options[] = {
   IMS_OPTION_FEATURE(ims_vtd_config, name, IMS_VTD_##reg, lsb, bits, def, sentence)
     IMS_VTD_FEATURES(IMS_X)
 #undef IMS_X
-#define IMS_X(name, def, low, high, sentence) IMS_OPTION_KNOB(ims_vtd_config, name, def, low, high, sentence)
+#define IMS_X(name, def, low, high, unit, words, sentence)                                                             \
+  IMS_OPTION_KNOB(ims_vtd_config, name, def, low, high, unit, words, sentence)
         IMS_VTD_KNOBS(IMS_X)
 #undef IMS_X
 };

@@ -65,33 +65,33 @@ extern "C" {
   X(adms,    ECAP, 52, 1, 1,   "abort mode")                                                                      \
   X(rprivs,  ECAP, 53, 1, 1,   "RID_PRIV")
 
-// What CAP and ECAP do not say. X(name, default, low, high, sentence)
+// What CAP and ECAP do not say. X(name, default, low, high, unit, words, sentence)
 #define IMS_VTD_KNOBS(X)                                                                                          \
-  X(revision,        4, 3, 4,     "major revision of the specification")                                          \
-  X(haw,            52, 32, 52,   "host address width, bits")                                                     \
-  X(context_entries, 256, 0, 1048576,  "context cache: entries, 0 = none")                                        \
-  X(context_ways,      4, 0, 1024,     "context cache: ways, 0 = fully associative")                              \
-  X(pasid_entries,   512, 0, 4194304,  "PASID cache: entries")                                                    \
-  X(pasid_ways,        4, 0, 1024,     "PASID cache: ways")                                                       \
-  X(iotlb_entries,  2048, 0, 16777216, "IOTLB: entries")                                                          \
-  X(iotlb_ways,        8, 0, 1024,     "IOTLB: ways")                                                             \
-  X(nested_entries,  512, 0, 16777216, "nested TLB: entries")                                                     \
-  X(nested_ways,       4, 0, 1024,     "nested TLB: ways")                                                        \
-  X(s1_psc_entries,   32, 0, 1048576,  "first-stage paging-structure caches: entries a level")                    \
-  X(s1_psc_ways,       4, 0, 1024,     "first-stage paging-structure caches: ways")                               \
-  X(s2_psc_entries,   32, 0, 1048576,  "second-stage paging-structure caches: entries a level")                   \
-  X(s2_psc_ways,       4, 0, 1024,     "second-stage paging-structure caches: ways")                              \
-  X(replacement,       0, 0, 3,        "of all caches: 0 LRU, 1 tree-PLRU, 2 FIFO, 3 random")                     \
-  X(psc_gpa,           0, 0, 1,        "first-stage paging-structure caches keep GPAs instead of HPAs")           \
-  X(rights_from_cache, 0, 0, 1,        "a right that a cached entry lacks faults at once instead of walking again")\
-  X(fault_compression, 0, 0, 1,        "a fault of a source that has a pending record is dropped silently")
+  X(revision,             4, 3, 4,        "",         NULL, "major revision of the specification")                            \
+  X(haw,                 52, 32, 52,       "bits",     NULL, "host address width, bits")                                      \
+  X(context_entries,    256, 0, 1048576,  "entries",  NULL, "context cache: entries, 0 = none")                               \
+  X(context_ways,         4, 0, 1024,     "ways",     NULL, "context cache: ways, 0 = fully associative")                     \
+  X(pasid_entries,      512, 0, 4194304,  "entries",  NULL, "PASID cache: entries")                                           \
+  X(pasid_ways,           4, 0, 1024,     "ways",     NULL, "PASID cache: ways")                                              \
+  X(iotlb_entries,     2048, 0, 16777216, "entries",  NULL, "IOTLB: entries")                                                 \
+  X(iotlb_ways,           8, 0, 1024,     "ways",     NULL, "IOTLB: ways")                                                    \
+  X(nested_entries,     512, 0, 16777216, "entries",  NULL, "nested TLB: entries")                                            \
+  X(nested_ways,          4, 0, 1024,     "ways",     NULL, "nested TLB: ways")                                               \
+  X(s1_psc_entries,      32, 0, 1048576,  "entries",  NULL, "first-stage paging-structure caches: entries a level")           \
+  X(s1_psc_ways,          4, 0, 1024,     "ways",     NULL, "first-stage paging-structure caches: ways")                      \
+  X(s2_psc_entries,      32, 0, 1048576,  "entries",  NULL, "second-stage paging-structure caches: entries a level")          \
+  X(s2_psc_ways,          4, 0, 1024,     "ways",     NULL, "second-stage paging-structure caches: ways")                     \
+  X(replacement,          0, 0, 3,        "",         ims_words_replacement, "of all caches: 0 LRU, 1 tree-PLRU, 2 FIFO, 3 random") \
+  X(psc_gpa,              0, 0, 1,        "",         ims_words_off_on, "first-stage paging-structure caches keep GPAs instead of HPAs") \
+  X(rights_from_cache,    0, 0, 1,        "",         ims_words_off_on, "a right that a cached entry lacks faults at once instead of walking again") \
+  X(fault_compression,    0, 0, 1,        "",         ims_words_off_on, "a fault of a source that has a pending record is dropped silently")
 // clang-format on
 
 struct ims_vtd_config {
 #define IMS_X(name, reg, lsb, bits, def, sentence) uint32_t name;
   IMS_VTD_FEATURES(IMS_X)
 #undef IMS_X
-#define IMS_X(name, def, low, high, sentence) uint32_t name;
+#define IMS_X(name, def, low, high, unit, words, sentence) uint32_t name;
   IMS_VTD_KNOBS(IMS_X)
 #undef IMS_X
 };
