@@ -30,7 +30,8 @@ struct DmaExtension : tlm::tlm_extension<DmaExtension> {
   uint8_t access = IMS_ACC_R;      // with TLM_IGNORE_COMMAND: IMS_ACC_R, W
   uint32_t bytes = 0;              // with TLM_IGNORE_COMMAND
   struct ims_page_request page = {};
-  Ticks issued = 0; // by the device: where its latency is counted from
+  void *holder = nullptr; // of the IOMMU that has it in hand; nobody else's business
+  Ticks issued = 0;       // by the device: where its latency is counted from
 
   // What became of it. Set by the IOMMU.
   struct ims_result result = {};

@@ -133,6 +133,10 @@ public:
   Iommu(sc_core::sc_module_name name, const MakeUnit &make, const IommuConfig &config = {});
   ~Iommu() override;
 
+private:
+  std::unique_ptr<IommuImpl> impl_; // before the sockets, which are its
+
+public:
   tlm_utils::multi_passthrough_target_socket<ResponsePort<IommuImpl>> &device;    // any number of devices
   tlm_utils::multi_passthrough_target_socket<ResponsePort<IommuImpl>> &registers; // MMIO; address = offset
   tlm::tlm_initiator_socket<> &memory;
@@ -159,9 +163,6 @@ public:
     size_t pending, walkers, at_door, merged, stalled, prefetches, messages, look_ups;
   };
   Occupancy occupancy() const;
-
-private:
-  std::unique_ptr<IommuImpl> impl_;
 };
 
 } // namespace ims::model
