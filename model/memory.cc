@@ -13,7 +13,8 @@ static constexpr uint64_t LINE = 64;
 Memory::Memory(sc_core::sc_module_name name, ims_mem *bytes, const MemoryConfig &config)
     : sc_module(name), port("port", this, {&Memory::b_transport, &Memory::arrive, &Memory::dmi, &Memory::debug}),
       bytes_(bytes), config_(config), agenda_(Agenda::of_simulation()),
-      dmi_(config.kind == MEMORY_FIXED && !config.bandwidth), channels_(config.channels), banks_(config.banks),
+      dmi_(config.kind == MEMORY_FIXED && !config.bandwidth), read_time_(to_sc(config.read_ns)),
+      write_time_(to_sc(config.write_ns)), channels_(config.channels), banks_(config.banks),
       columns_(config.row_bytes / LINE), empty_(std::max(config.row_empty_ns, config.row_hit_ns) - config.row_hit_ns),
       conflict_(std::max(config.row_conflict_ns, config.row_hit_ns) - config.row_hit_ns) {
   if (config.kind == MEMORY_DRAM) {
@@ -24,11 +25,14 @@ Memory::Memory(sc_core::sc_module_name name, ims_mem *bytes, const MemoryConfig 
   }
 }
 
-void Memory::collect(StatisticSink &sink) const {IMS_STATISTIC_TELL(sink, name(), count_, IMS_MODEL_MEMORY_STATISTICS)}
+void Memory::collect(StatisticSink &sink) const {
+  IMS_STATISTIC_TELL(sink, name(), count_, IMS_MODEL_MEMORY_STATISTICS)
+}
 
 // Data.
 
-tlm::tlm_response_status Memory::move(Payload &p, WalkExtension *walk) {
+// Inlined where it is used: the way of every transaction.
+inline __attribute__((always_inline)) tlm::tlm_response_status Memory::move(Payload &p, WalkExtension *walk) {
   uint64_t hpa = p.get_address();
   uint32_t length = p.get_data_length();
   unsigned char *data = p.get_data_ptr();
@@ -60,7 +64,7 @@ tlm::tlm_response_status Memory::move(Payload &p, WalkExtension *walk) {
 }
 
 // Moves the data and counts. False: refused.
-bool Memory::perform(Payload &p) {
+inline __attribute__((always_inline)) bool Memory::perform(Payload &p) {
   auto *walk = p.get_extension<WalkExtension>();
   bool ignore = p.get_command() == tlm::TLM_IGNORE_COMMAND;
   tlm::tlm_response_status status = ignore ? tlm::TLM_OK_RESPONSE : move(p, walk);
@@ -139,15 +143,16 @@ Ticks Memory::dram_alone(const Payload &p) {
 void Memory::b_transport(unsigned, Payload &p, sc_core::sc_time &t) {
   if (!perform(p))
     return;
-  Ticks took;
   if (config_.kind == MEMORY_DRAM) {
-    took = dram_alone(p);
-  } else {
+    t += to_sc(dram_alone(p));
+    return;
+  }
+  t += writes(p) ? write_time_ : read_time_;
+  if (config_.bandwidth) {
     Ticks bus = transfer(p);
     count_.busy_ps += bus;
-    took = (writes(p) ? config_.write_ns : config_.read_ns) + bus;
+    t += to_sc(bus);
   }
-  t += to_sc(took);
 }
 
 Arrival Memory::arrive(unsigned, Payload &p, Ticks *when) {

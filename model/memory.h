@@ -125,6 +125,7 @@ private:
   MemoryConfig config_;
   Agenda &agenda_;
   bool dmi_;
+  sc_core::sc_time read_time_, write_time_;
   Divisor channels_, banks_, columns_;
   Ticks empty_, conflict_;    // beyond those of a hit
   std::vector<uint64_t> row_; // open in each bank
