@@ -37,7 +37,7 @@ uint64_t sum(const std::map<std::pair<const Arch *, unsigned>, uint64_t> &m) {
 #define RUN_dmas                     c.run.dmas
 #define RUN_translations             c.run.translations
 #define RUN_references               c.run.references
-#define RUN_references_mean          0
+#define RUN_references_mean          c.run.references // divided by the requests
 #define RUN_references_max           c.run.references_max
 #define RUN_references_configuration c.run.configuration
 #define RUN_references_first_stage   c.run.first_stage
@@ -81,12 +81,14 @@ uint64_t sum(const std::map<std::pair<const Arch *, unsigned>, uint64_t> &m) {
 #define DEVICE_unexpected_responses  c.device->unexpected_responses
 #define FAULT_requests               c.fault
 
-void add(std::vector<Statistic> *all, Statistic::Scope scope, const std::string &object, const Counts &c) {
-  auto row = [&](Statistic::Scope s, const char *name, const char *unit, const char *sentence, auto value) {
+enum Scope { RUN, KERNEL, UNIT, CACHE, DEVICE, FAULT };
+
+void add(std::vector<Statistic> *all, Scope scope, const std::string &object, const Counts &c) {
+  auto row = [&](Scope s, const char *name, const char *unit, const char *sentence, auto value) {
     if (s == scope)
-      all->push_back({s, object, name, unit, sentence, static_cast<uint64_t>(value()), 0, false});
+      all->push_back({object, name, unit, sentence, Statistic::COUNT, static_cast<uint64_t>(value())});
   };
-#define IMS_X(s, name, unit, sentence) row(Statistic::s, #name, unit, sentence, [&] { return s##_##name; });
+#define IMS_X(s, name, unit, sentence) row(s, #name, unit, sentence, [&] { return s##_##name; });
   IMS_STATISTICS(IMS_X)
 #undef IMS_X
 }
@@ -97,7 +99,7 @@ std::string cache_short_name(const Arch &arch, unsigned cache) {
   for (const auto &[id, name] : arch.caches)
     if (cache == id)
       return std::string(name).substr(0, std::string_view(name).find(' '));
-  if (cache < IMS_CACHE_S1_L2)
+  if (cache < IMS_CACHE_S1_L2 || cache > IMS_CACHE_S2_L5)
     return cache_names[cache];
   bool second = cache >= IMS_CACHE_S2_L2;
   return format("S%d_L%d", second ? 2 : 1, arch.level(cache - (second ? IMS_CACHE_S2_L2 : IMS_CACHE_S1_L2) + 2u));
@@ -107,54 +109,35 @@ std::vector<Statistic> collect_statistics(const Player &player) {
   std::vector<Statistic> all;
   Counts c;
   c.run = player.counters();
-  add(&all, Statistic::RUN, "", c);
+  add(&all, RUN, "", c);
   for (Statistic &s : all)
     if (std::string_view(s.name) == "references_mean") {
-      s.is_mean = true;
-      s.mean = c.run.translations ? static_cast<double>(c.run.references) / static_cast<double>(c.run.translations) : 0;
+      s.kind = Statistic::MEAN;
+      s.of = c.run.translations;
     }
   if (player.kernel()) {
     ims_kernel_count(player.kernel(), &c.kernel);
-    add(&all, Statistic::KERNEL, "kernel", c);
+    add(&all, KERNEL, "kernel", c);
   }
   for (const UnitView &u : player.units()) {
     c.unit = &u.unit->count;
-    add(&all, Statistic::UNIT, u.name, c);
+    add(&all, UNIT, u.name, c);
     for (unsigned i = 0; i < IMS_CACHE_COUNT; i++) {
       c.cache = &u.unit->cache[i];
       if (c.cache->entries)
-        add(&all, Statistic::CACHE, u.name + "." + cache_short_name(*u.arch, i), c);
+        add(&all, CACHE, u.name + "." + cache_short_name(*u.arch, i), c);
     }
   }
   for (const DeviceView &d : player.devices()) {
     c.device = &d.endpoint->count;
-    add(&all, Statistic::DEVICE, d.name, c);
+    add(&all, DEVICE, d.name, c);
   }
   for (const auto &[fault, count] : c.run.faults) {
     c.fault = count;
     const FaultInfo *info = fault.first->find_fault(fault.second);
-    add(&all, Statistic::FAULT, "fault." + (info ? info->name : hex(fault.second)), c);
+    add(&all, FAULT, "fault." + (info ? info->name : hex(fault.second)), c);
   }
   return all;
-}
-
-std::string Statistic::key() const { return object.empty() ? name : object + "." + name; }
-
-std::string Statistic::value() const { return is_mean ? format("%.3f", mean) : std::to_string(count); }
-
-std::string statistics_text(const std::vector<Statistic> &all) {
-  std::string out;
-  for (const Statistic &s : all)
-    out += format("%-40s %14s  %-12s  # %s\n", s.key().c_str(), s.value().c_str(), s.unit, s.sentence);
-  return out;
-}
-
-// Keys are words of the trace and of the table: nothing in them needs an escape.
-std::string statistics_json(const std::vector<Statistic> &all, uint64_t seed) {
-  std::string out = "{\n  \"format\": \"iommusim-statistics 1\",\n  \"seed\": " + std::to_string(seed);
-  for (const Statistic &s : all)
-    out += ",\n  \"" + s.key() + "\": " + s.value();
-  return out + "\n}\n";
 }
 
 } // namespace ims

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Statistics of a run: one row each with unit and sentence. What is counted, printed and documented comes from here.
+// Statistics of an untimed run: one row each with unit and sentence. What is counted, printed and documented comes from
+// here. (Modules of the timed model have rows of their own: model/stats.h.)
 #pragma once
 
 #include "trace/player.h"
+#include "trace/statistic.h"
 
 namespace ims {
 
@@ -61,24 +63,8 @@ namespace ims {
   X(FAULT,  requests,              "requests",     "requests that ended with this reason")
 // clang-format on
 
-struct Statistic {
-  enum Scope { RUN, KERNEL, UNIT, CACHE, DEVICE, FAULT } scope;
-  std::string object; // "iommu0", "iommu0.IOTLB", "dev0", "SFS.2"; empty for RUN and KERNEL
-  const char *name, *unit, *sentence;
-  uint64_t count;
-  double mean; // of rows that are no count
-  bool is_mean;
-
-  std::string key() const;   // "iommu0.IOTLB.hits"
-  std::string value() const; // "12", "3.500"
-};
-
 // All of a run, in the order of the table, objects in the order of the trace.
 std::vector<Statistic> collect_statistics(const Player &player);
-
-// A line each: key, value, unit, sentence; and as JSON, one key a line, with the seed of the run.
-std::string statistics_text(const std::vector<Statistic> &all);
-std::string statistics_json(const std::vector<Statistic> &all, uint64_t seed);
 
 // Short names of caches: "IOTLB", "S1_L2"; levels as the architecture counts.
 std::string cache_short_name(const Arch &arch, unsigned cache);
