@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <stdexcept>
 
+// The SystemC library wants this of every program, also of those that have a main() of their own.
+__attribute__((weak)) int sc_main(int, char **) { return 0; }
+
 namespace ims::model {
 
 namespace {
@@ -58,8 +61,9 @@ bool Agenda::skip_to(Ticks when) {
 
 void Agenda::run() {
   wakeups_++;
+  kernel_now_ = sc_core::sc_time_stamp().value();
+  now_ = std::max(now_, kernel_now_);
   running_ = true;
-  now_ = std::max(now_, kernel_now());
   while (!heap_.empty() && kernel_allows(heap_.front().when)) {
     std::pop_heap(heap_.begin(), heap_.end(), Later());
     Item item = heap_.back();

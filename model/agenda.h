@@ -44,8 +44,12 @@ public:
   bool skip_to(Ticks when);
 
   // For TLM calls: by how much now() is ahead of the kernel; and the time that an annotation means.
-  sc_core::sc_time annotation() const { return to_sc(now() - kernel_now()); }
-  static Ticks meant_by(const sc_core::sc_time &annotated) { return kernel_now() + annotated.value(); }
+  sc_core::sc_time annotation() const { return annotation(now()); }
+  sc_core::sc_time annotation(Ticks when) const {
+    Ticks ahead = when - kernel_now();
+    return ahead ? to_sc(ahead) : sc_core::SC_ZERO_TIME;
+  }
+  Ticks meant_by(const sc_core::sc_time &annotated) const { return kernel_now() + annotated.value(); }
 
   // Wakes a process of the kernel at now().
   void notify(sc_core::sc_event &e) const { e.notify(annotation()); }
@@ -59,7 +63,7 @@ public:
   uint64_t wakeups() const { return wakeups_; }  // of the SC_METHOD
   bool idle() const { return heap_.empty(); }
 
-  static Ticks kernel_now() { return sc_core::sc_time_stamp().value(); }
+  Ticks kernel_now() const { return running_ ? kernel_now_ : sc_core::sc_time_stamp().value(); }
 
 private:
   friend class Simulation;
@@ -82,7 +86,7 @@ private:
 
   std::vector<Item> heap_;
   uint64_t sequence_ = 0, wakeups_ = 0;
-  Ticks now_ = 0;
+  Ticks now_ = 0, kernel_now_ = 0; // the latter while it runs: the kernel's clock stands still then
   bool running_ = false, may_run_ahead_ = false;
   sc_core::sc_event event_;
 };

@@ -137,9 +137,11 @@ private:
   std::unique_ptr<IommuImpl> impl_; // before the sockets, which are its
 
 public:
-  tlm_utils::multi_passthrough_target_socket<ResponsePort<IommuImpl>> &device;    // any number of devices
-  tlm_utils::multi_passthrough_target_socket<ResponsePort<IommuImpl>> &registers; // MMIO; address = offset
+  ResponsePort<IommuImpl>::Socket &device; // any number of devices
+  ResponsePort<IommuImpl, sc_core::SC_ZERO_OR_MORE_BOUND>::Socket
+      &registers; // MMIO; address = offset; may stay unbound
   tlm::tlm_initiator_socket<> &memory;
+  // These may stay unbound.
   using OptionalSocket = RequestPort<IommuImpl, sc_core::SC_ZERO_OR_MORE_BOUND>::Socket;
   OptionalSocket &interrupt;
   OptionalSocket &message; // one target, that knows devices by requester id

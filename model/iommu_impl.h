@@ -200,7 +200,8 @@ public:
   std::map<uint32_t, By> source_;
   std::map<std::pair<uint32_t, uint32_t>, By> pasid_;
 
-  ResponsePort<IommuImpl> device_, registers_;
+  ResponsePort<IommuImpl> device_;
+  ResponsePort<IommuImpl, sc_core::SC_ZERO_OR_MORE_BOUND> registers_;
   RequestPort<IommuImpl> memory_;
   RequestPort<IommuImpl, sc_core::SC_ZERO_OR_MORE_BOUND> interrupt_, message_;
 

@@ -55,7 +55,12 @@ private:
     sc_core::sc_time t = agenda_.annotation();
     open_ = &p;
     switch (socket->nb_transport_fw(p, phase, t)) {
-    case tlm::TLM_COMPLETED: agenda_.at<&RequestPort::finish>(Agenda::meant_by(t), this, word(p)); break;
+    case tlm::TLM_COMPLETED: // the exclusion of requests is one of calls, not of annotated times
+      open_ = nullptr;
+      agenda_.at<&RequestPort::finish>(agenda_.meant_by(t), this, word(p));
+      if (hooks_.accepted)
+        (owner_->*hooks_.accepted)(p);
+      break;
     case tlm::TLM_UPDATED: progress(p, phase, t); break;
     default: break;
     }
@@ -64,9 +69,9 @@ private:
   // The target went on to this phase.
   void progress(Payload &p, tlm::tlm_phase phase, const sc_core::sc_time &t) {
     if (phase == tlm::END_REQ)
-      agenda_.at<&RequestPort::taken>(Agenda::meant_by(t), this, word(p));
+      agenda_.at<&RequestPort::taken>(agenda_.meant_by(t), this, word(p));
     else if (phase == tlm::BEGIN_RESP)
-      agenda_.at<&RequestPort::finish_with_end>(Agenda::meant_by(t), this, word(p));
+      agenda_.at<&RequestPort::finish_with_end>(agenda_.meant_by(t), this, word(p));
   }
 
   void taken(uint64_t w) {
@@ -79,7 +84,7 @@ private:
     next();
   }
   void next() {
-    if (!open_ && !waiting_.empty()) {
+    while (!open_ && !waiting_.empty()) {
       Payload *p = waiting_.front();
       waiting_.pop_front();
       begin(*p);
@@ -107,12 +112,12 @@ private:
 
   tlm::tlm_sync_enum nb_transport_bw(Payload &p, tlm::tlm_phase &phase, sc_core::sc_time &t) override {
     if (phase == tlm::END_REQ) {
-      agenda_.at<&RequestPort::taken>(Agenda::meant_by(t), this, word(p));
+      agenda_.at<&RequestPort::taken>(agenda_.meant_by(t), this, word(p));
       return tlm::TLM_ACCEPTED;
     }
     if (phase != tlm::BEGIN_RESP)
       return tlm::TLM_ACCEPTED;
-    agenda_.at<&RequestPort::finish>(Agenda::meant_by(t), this, word(p));
+    agenda_.at<&RequestPort::finish>(agenda_.meant_by(t), this, word(p));
     phase = tlm::END_RESP;
     return tlm::TLM_COMPLETED;
   }
@@ -139,8 +144,10 @@ enum class Arrival {
 };
 
 // The target's end, for any number of initiators; `from` is the number of the binding.
-template <class Owner> class ResponsePort {
+template <class Owner, sc_core::sc_port_policy POLICY = sc_core::SC_ONE_OR_MORE_BOUND> class ResponsePort {
 public:
+  using Socket = tlm_utils::multi_passthrough_target_socket<ResponsePort, 32, tlm::tlm_base_protocol_types, 0, POLICY>;
+
   struct Hooks {
     void (Owner::*b_transport)(unsigned from, Payload &, sc_core::sc_time &) = nullptr;
     // Approximately timed: a request is here at agenda.now(). May be called in the middle of the initiator's action: what
@@ -158,7 +165,7 @@ public:
     socket.register_transport_dbg(this, &ResponsePort::transport_dbg);
   }
 
-  tlm_utils::multi_passthrough_target_socket<ResponsePort> socket;
+  Socket socket;
 
   // The request that found no room is taken now.
   void take(unsigned from, Payload &p) {
@@ -202,19 +209,19 @@ private:
   tlm::tlm_sync_enum nb_transport_fw(int from, Payload &p, tlm::tlm_phase &phase, sc_core::sc_time &t) {
     unsigned id = static_cast<unsigned>(from);
     if (phase == tlm::END_RESP) {
-      agenda_.at<&ResponsePort::ended>(Agenda::meant_by(t), this, id);
+      agenda_.at<&ResponsePort::ended>(agenda_.meant_by(t), this, id);
       return tlm::TLM_COMPLETED;
     }
     if (phase != tlm::BEGIN_REQ)
       return tlm::TLM_ACCEPTED;
-    Ticks arrival = Agenda::meant_by(t), when = arrival;
+    Ticks arrival = agenda_.meant_by(t), when = arrival;
     if (arrival > agenda_.now()) {
       p.acquire();
       agenda_.at<&ResponsePort::arrive_later>(arrival, this, later(id, p));
       return tlm::TLM_ACCEPTED;
     }
     switch ((owner_->*hooks_.arrive)(id, p, &when)) {
-    case Arrival::FINISHED: t = to_sc(when - Agenda::kernel_now()); return tlm::TLM_COMPLETED;
+    case Arrival::FINISHED: t = agenda_.annotation(when); return tlm::TLM_COMPLETED;
     case Arrival::TAKEN:
       p.acquire();
       phase = tlm::END_REQ;
@@ -243,9 +250,9 @@ private:
     sc_core::sc_time t = agenda_.annotation();
     tlm::tlm_sync_enum s = socket[static_cast<int>(from)]->nb_transport_bw(p, phase, t);
     if (s == tlm::TLM_COMPLETED || (s == tlm::TLM_UPDATED && phase == tlm::END_RESP)) {
-      if (Agenda::meant_by(t) > agenda_.now()) {
+      if (agenda_.meant_by(t) > agenda_.now()) {
         binding(from).open = true;
-        agenda_.at<&ResponsePort::ended>(Agenda::meant_by(t), this, from);
+        agenda_.at<&ResponsePort::ended>(agenda_.meant_by(t), this, from);
       }
     } else {
       binding(from).open = true;
