@@ -39,10 +39,10 @@ Agenda::Agenda() {
 
 Agenda::~Agenda() = default;
 
-void Agenda::at(Ticks when, Action action, void *object, uint64_t argument) {
-  heap_.push_back({when, sequence_++, action, object, argument});
+void Agenda::put(Ticks when, uint64_t sequence, Action action, void *object, uint64_t argument) {
+  heap_.push_back({when, sequence, action, object, argument});
   std::push_heap(heap_.begin(), heap_.end(), Later());
-  if (!running_ && heap_.front().sequence == sequence_ - 1)
+  if (!running_ && heap_.front().sequence == sequence)
     event_.notify(to_sc(when - kernel_now())); // earlier than what the event waits for, if it waits
 }
 

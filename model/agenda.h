@@ -31,12 +31,21 @@ public:
   Ticks now() const { return running_ ? now_ : kernel_now(); }
 
   // Runs action(object, argument) at `when`, not before now().
-  void at(Ticks when, Action action, void *object, uint64_t argument = 0);
+  void at(Ticks when, Action action, void *object, uint64_t argument = 0) {
+    put(when, sequence_++, action, object, argument);
+  }
 
   // The same with a member function: agenda.at<&Link::arrive>(when, this).
   template <auto member, class T> void at(Ticks when, T *object, uint64_t argument = 0) {
     at(
         when, [](void *o, uint64_t a) { (static_cast<T *>(o)->*member)(a); }, object, argument);
+  }
+
+  // The same, but behind everything else that happens at that time, also what is put there later: a look at something that
+  // is ready at `when` finds it.
+  template <auto member, class T> void at_end_of(Ticks when, T *object, uint64_t argument = 0) {
+    put(
+        when, LAST | sequence_++, [](void *o, uint64_t a) { (static_cast<T *>(o)->*member)(a); }, object, argument);
   }
 
   // Moves now() to `when` if nothing whatsoever is to happen before or then. Only as the last thing an action does before
@@ -80,7 +89,10 @@ private:
     }
   };
 
+  static constexpr uint64_t LAST = uint64_t{1} << 63;
+
   Agenda();
+  void put(Ticks when, uint64_t sequence, Action action, void *object, uint64_t argument);
   void run();
   bool kernel_allows(Ticks when) const; // the kernel has nothing to do up to and at `when`
 

@@ -158,7 +158,7 @@ void IommuImpl::advance(Flight &f) {
       if (look == LOOK_IOTLB && has_first_level())
         done = agenda_.now() + config_.utlb_ns; // what lies behind it is charged with the answer
       if (!agenda_.skip_to(done)) {
-        agenda_.at<&IommuImpl::looked_up>(done, this, word(f));
+        agenda_.at_end_of<&IommuImpl::looked_up>(done, this, word(f));
         return;
       }
       if (!answer_look_up(f))
@@ -193,7 +193,7 @@ bool IommuImpl::answer_look_up(Flight &f) {
   if (Flight *next = look_slots_[look].give()) {
     next->last_look = look;
     Ticks cost = look == LOOK_IOTLB && has_first_level() ? config_.utlb_ns : look_cost_[look];
-    agenda_.at<&IommuImpl::looked_up>(agenda_.now() + cost, this, word(*next));
+    agenda_.at_end_of<&IommuImpl::looked_up>(agenda_.now() + cost, this, word(*next));
   }
   if (observer_)
     observer_->step(f.asked_at, done, f.number, f.walker, f.asked, f.xlate.port.step, f.xlate.port.answer.hit);
