@@ -3,7 +3,7 @@
 #include "iommu/device.h"
 #include <stdlib.h>
 
-enum { PIECE = 4096, DEFAULT_PAGE_REQUESTS = 64, OPEN_GROUP = 0xffff, RESPONSE_FAILURE = 15 };
+enum { PIECE = 4096, DEFAULT_PAGE_REQUESTS = 64, OPEN_GROUP = 0xffff, RESPONSE_FAILURE = 15, ONE_FUNCTION = 0 };
 
 // A DMA whose next piece the unit holds; or a resumption that came before the unit said that it holds anything.
 struct ims_stalled_dma {
@@ -53,10 +53,30 @@ void ims_endpoint_fini(struct ims_endpoint *e) {
   *e = (struct ims_endpoint){0};
 }
 
-// Entries of requests without PASID, of each PASID, and of privileged requests are kept apart: an ATS answer holds for
-// the privilege it was asked with.
-static uint64_t atc_id(bool has_pasid, uint32_t pasid, bool priv) {
-  return 1 | (uint64_t)has_pasid << 1 | (uint64_t)(has_pasid && priv) << 2 | (uint64_t)(has_pasid ? pasid : 0) << 8;
+enum { ATC_PRESENT = 1, ATC_PASID = 2, ATC_PRIV = 4, ATC_PASID_SHIFT = 8, ATC_FUNCTION_SHIFT = 32 };
+
+uint64_t ims_atc_id(uint32_t function, bool has_pasid, uint32_t pasid, bool priv) {
+  return ATC_PRESENT | (has_pasid ? ATC_PASID : 0) | (has_pasid && priv ? ATC_PRIV : 0) |
+         (uint64_t)(has_pasid ? pasid & 0xfffff : 0) << ATC_PASID_SHIFT | (uint64_t)function << ATC_FUNCTION_SHIFT;
+}
+
+void ims_atc_fill(struct ims_cache *atc, uint64_t iova, uint64_t id, const struct ims_result *answer) {
+  struct ims_tag tag = {ims_tag_addr(iova, answer->shift), id};
+  struct ims_tlb_value value = {
+      .addr = answer->output >> answer->shift << answer->shift, .shift = answer->shift, .perm1 = answer->rights};
+  ims_cache_fill(atc, &tag, 0, &value);
+}
+
+struct ims_cache_match ims_atc_match(uint32_t function, const struct ims_ats_invalidation *inv) {
+  struct ims_cache_match m = {.first = inv->addr, .last = inv->last};
+  m.id = ims_atc_id(function, inv->has_pasid, inv->pasid, false);
+  m.id_mask = ~(uint64_t)ATC_PRIV; // either privilege
+  if (inv->all_pasids) {           // all entries with a PASID, whichever
+    m.id = ims_atc_id(function, true, 0, false);
+    m.id_mask = ATC_PASID | ~(uint64_t)0 << ATC_FUNCTION_SHIFT;
+    m.id &= m.id_mask;
+  }
+  return m;
 }
 
 // Where the one under this STAG hangs in the list, or where the list ends.
@@ -154,7 +174,7 @@ static enum ims_dma_end send_translated(struct ims_endpoint *e, const struct ims
 }
 
 static enum ims_dma_end send_through_atc(struct ims_endpoint *e, const struct ims_dma *d, struct ims_dma_piece *p) {
-  uint64_t id = atc_id(d->has_pasid, d->pasid, d->access & IMS_ACC_PRIV);
+  uint64_t id = ims_atc_id(ONE_FUNCTION, d->has_pasid, d->pasid, d->access & IMS_ACC_PRIV);
   unsigned wanted = rights_wanted(d);
   const struct ims_tlb_value *known = ims_cache_lookup_sized(&e->atc, p->iova, id);
   if (known && !(wanted & ~known->perm1)) {
@@ -180,10 +200,8 @@ static enum ims_dma_end send_through_atc(struct ims_endpoint *e, const struct im
     return send_untranslated(e, p);
   if (wanted & ~r->rights)
     return IMS_DMA_NO_RIGHTS;
-  struct ims_tlb_value value = {.addr = r->output >> r->shift << r->shift, .shift = r->shift, .perm1 = r->rights};
   if (e->atc.entries) {
-    struct ims_tag tag = {ims_tag_addr(p->iova, r->shift), id};
-    ims_cache_fill(&e->atc, &tag, 0, &value);
+    ims_atc_fill(&e->atc, p->iova, id, r);
     e->count.atc_fills++;
   }
   p->hpa = r->output;
@@ -427,14 +445,7 @@ bool ims_endpoint_invalidate(struct ims_endpoint *e, const struct ims_ats_invali
   e->count.invalidations++;
   if (e->config.ignores_invalidations)
     return false;
-  struct ims_cache_match m = {.first = inv->addr, .last = inv->last};
-  if (inv->all_pasids) {
-    m.id = 2; // all entries with a PASID, whichever
-    m.id_mask = 2;
-  } else {
-    m.id = atc_id(inv->has_pasid, inv->pasid, false);
-    m.id_mask = ~(uint64_t)4; // either privilege
-  }
+  struct ims_cache_match m = ims_atc_match(ONE_FUNCTION, inv);
   e->count.invalidated += ims_cache_invalidate(&e->atc, &m);
   return true;
 }

@@ -144,6 +144,16 @@ void ims_endpoint_enable_page_requests(struct ims_endpoint *e);
 bool ims_endpoint_invalidate(struct ims_endpoint *e, const struct ims_ats_invalidation *inv);
 bool ims_endpoint_response(struct ims_endpoint *e, const struct ims_page_response *resp);
 
+// The device TLB itself, for devices that keep one without being an endpoint: a sized cache of struct ims_tlb_value.
+// Under which id the translations of a function and PASID lie in it: those without PASID, of each PASID, and of privileged
+// requests apart, since an ATS answer holds for the privilege it was asked with. `function` tells apart functions that
+// share the cache.
+uint64_t ims_atc_id(uint32_t function, bool has_pasid, uint32_t pasid, bool priv);
+// Keeps the answer to a translation request for iova.
+void ims_atc_fill(struct ims_cache *atc, uint64_t iova, uint64_t id, const struct ims_result *answer);
+// What an invalidation removes.
+struct ims_cache_match ims_atc_match(uint32_t function, const struct ims_ats_invalidation *inv);
+
 // Empties the device TLB, as a reset does.
 void ims_endpoint_drop_atc(struct ims_endpoint *e);
 
