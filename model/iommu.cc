@@ -24,7 +24,7 @@ LookUp look_up_of(unsigned cache) {
 }
 
 IommuImpl::IommuImpl(Iommu &module, const Iommu::MakeUnit &make, const IommuConfig &config)
-    : module_(module), config_(config), agenda_(Agenda::of_simulation()),
+    : module_(module), config_(config), agenda_(Agenda::of_simulation()), owns_(static_cast<bool>(make)),
       device_("device", this,
               {&IommuImpl::device_b_transport, &IommuImpl::device_arrive, &IommuImpl::device_dmi,
                &IommuImpl::device_debug}),
@@ -47,6 +47,13 @@ IommuImpl::IommuImpl(Iommu &module, const Iommu::MakeUnit &make, const IommuConf
   look_slots_[LOOK_PSC1] = Slots<Flight>(config.psc_slots);
   look_slots_[LOOK_PSC2] = Slots<Flight>(config.psc_slots);
 
+  lt_walk_ = &walk_payloads_.get();
+  lt_extension_ = static_cast<FlightWalk *>(lt_walk_->get_extension<WalkExtension>());
+  if (!owns_) {
+    hold_queue_ = false;
+    refuse_dmi_ = true;
+    return;
+  }
   ims_iommu_bus bus = {};
   bus.ctx = this;
   bus.message = bus_message;
@@ -58,14 +65,18 @@ IommuImpl::IommuImpl(Iommu &module, const Iommu::MakeUnit &make, const IommuConf
   if (!unit_)
     throw std::invalid_argument(std::string(module.name()) + ": no unit was made");
   unit_->queue_held = true;
-
-  lt_walk_ = &walk_payloads_.get();
-  lt_extension_ = static_cast<FlightWalk *>(lt_walk_->get_extension<WalkExtension>());
 }
 
 IommuImpl::~IommuImpl() {
   lt_walk_->release();
-  ims_iommu_free(unit_);
+  if (owns_)
+    ims_iommu_free(unit_);
+}
+
+void IommuImpl::attach(ims_iommu *unit) {
+  if (unit_)
+    throw std::logic_error(std::string(module_.name()) + ": it has a unit already");
+  unit_ = unit;
 }
 
 // Interrupts: a write of 4 bytes to the address of the message.
@@ -193,7 +204,7 @@ void IommuImpl::collect(StatisticSink &s) const {
     tell(me + ".source." + std::to_string(source), by);
   for (const auto &[who, by] : pasid_)
     tell(me + ".source." + std::to_string(who.first) + ".pasid." + std::to_string(who.second), by);
-  for (unsigned c = 0; c < IMS_CACHE_COUNT; c++) {
+  for (unsigned c = 0; owns_ && c < IMS_CACHE_COUNT; c++) {
     const ims_cache &cache = unit_->cache[c];
     if (!cache.entries)
       continue;
@@ -216,7 +227,11 @@ Iommu::Iommu(sc_core::sc_module_name name, const MakeUnit &make, const IommuConf
       registers(impl_->registers_.socket), memory(impl_->memory_.socket), interrupt(impl_->interrupt_.socket),
       message(impl_->message_.socket) {}
 
+Iommu::Iommu(sc_core::sc_module_name name, const IommuConfig &config) : Iommu(name, MakeUnit(), config) {}
+
 Iommu::~Iommu() = default;
+
+void Iommu::attach(ims_iommu *unit) { impl_->attach(unit); }
 
 ims_iommu *Iommu::unit() const { return impl_->unit_; }
 const IommuConfig &Iommu::config() const { return impl_->config_; }

@@ -131,6 +131,13 @@ public:
   // (ims_vtd_new and so on), who hands it over with the bus as given here. The unit belongs to the module from then on.
   using MakeUnit = std::function<ims_iommu *(const ims_iommu_bus *bus)>;
   Iommu(sc_core::sc_module_name name, const MakeUnit &make, const IommuConfig &config = {});
+
+  // Still without a unit. attach() gives it one before the first request comes: somebody else's, which outlives the last
+  // request, keeps its bus, and works its queue off by itself (hold_queue(false)). DMI is refused then, since nobody would
+  // say when to withdraw it; and what the unit's caches count is its owner's to tell.
+  Iommu(sc_core::sc_module_name name, const IommuConfig &config);
+  void attach(ims_iommu *unit);
+
   ~Iommu() override;
 
 private:
@@ -146,7 +153,7 @@ public:
   OptionalSocket &interrupt;
   OptionalSocket &message; // one target, that knows devices by requester id
 
-  ims_iommu *unit() const; // for set-up, and for those who look
+  ims_iommu *unit() const; // for set-up, and for those who look; NULL: none is attached yet
   const IommuConfig &config() const;
   const IommuCounters &counters() const;
 

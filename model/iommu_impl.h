@@ -100,8 +100,10 @@ struct StreamHash {
 
 class IommuImpl {
 public:
+  // An empty `make`: a unit will be attached.
   IommuImpl(Iommu &module, const Iommu::MakeUnit &make, const IommuConfig &config);
   ~IommuImpl();
+  void attach(ims_iommu *unit);
 
   // Sockets.
   void device_b_transport(unsigned from, Payload &p, sc_core::sc_time &t);
@@ -186,6 +188,7 @@ public:
   Iommu &module_;
   IommuConfig config_;
   Agenda &agenda_;
+  bool owns_; // the unit
   ims_iommu *unit_ = nullptr;
   IommuObserver *observer_ = nullptr;
   IommuCounters count_;
