@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counters over time: every so often, by how much each has grown since, as a line of CSV.
+// Counters over time: every so often, by how much each has grown since, as a line of CSV. What happens at the very end of
+// an interval counts in it or in the next one, as the order of the agenda has it.
 //
 // A watcher like this puts itself on the agenda again only while something else is to happen, so that the run can end. Two
 // of them would keep each other going: one for a simulation, with all its counters. The run's last action may be the

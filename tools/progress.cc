@@ -92,7 +92,7 @@ void Progress::show(uint64_t done) {
 std::string progress_text(const std::string &what, uint64_t done, uint64_t total, uint64_t ms) {
   std::string text;
   // Of an estimate for a person: doubles are good enough here.
-  double rate = ms ? static_cast<double>(done) * 1000 / static_cast<double>(ms) : 0;
+  double rate = ms ? std::min(1e18, static_cast<double>(done) * 1000 / static_cast<double>(ms)) : 0;
   if (total) {
     double percent = std::min(100.0, static_cast<double>(done) * 100 / static_cast<double>(total));
     std::string number = std::to_string(static_cast<unsigned>(percent));
