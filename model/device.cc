@@ -264,7 +264,7 @@ void Device::send(Payload &p, Ticks delay) {
       port.send(p);
     return;
   }
-  sc_core::sc_time t = to_sc(agenda_.now() + delay - agenda_.kernel_now());
+  sc_core::sc_time t = agenda_.annotation(agenda_.now() + delay);
   sending_++;
   port.socket->b_transport(p, t);
   sending_--;
@@ -316,11 +316,11 @@ void Device::turn(uint64_t) {
       wake(when);
       break;
     }
-    Ends::Item item = ends_.take();
-    if (item.payload)
-      done(*item.payload);
+    uint32_t tag;
+    if (Payload *p = ends_.take(&tag))
+      done(*p);
     else
-      end(item.tag, nullptr);
+      end(tag, nullptr);
   }
   in_turn_ = false;
 }
@@ -703,7 +703,7 @@ void Device::message(unsigned, Payload &p, sc_core::sc_time &t) {
       if (uses(tag, match))
         until = std::max(until, tag.until);
   count_.invalidations_waited += until > at;
-  t = to_sc(until + config_.invalidate_ns - agenda_.kernel_now());
+  t = agenda_.annotation(until + config_.invalidate_ns);
 }
 
 Arrival Device::message_arrives(unsigned from, Payload &p, Ticks *when) {
@@ -801,15 +801,18 @@ uint32_t Device::take_first(List &list) {
 // The ends of what is loosely timed.
 
 void Device::Ends::put(Ticks when, Payload *payload, uint32_t tag) {
-  Item item = {when, order_++, payload, tag};
-  if (ring_first_ != ring_last_ && ring_[(ring_last_ - 1) & mask_].when > when) {
-    heap_.push_back(item);
+  if (__builtin_expect(ring_first_ != ring_last_ && ring_[(ring_last_ - 1) & mask_].when > when, 0)) {
+    heap_.push_back({when, order_++, payload, tag});
     std::push_heap(heap_.begin(), heap_.end(), later);
     return;
   }
-  if (ring_last_ - ring_first_ > mask_)
+  if (__builtin_expect(ring_last_ - ring_first_ > mask_, 0))
     grow();
-  ring_[ring_last_++ & mask_] = item;
+  Item &item = ring_[ring_last_++ & mask_];
+  item.when = when;
+  item.order = order_++;
+  item.payload = payload;
+  item.tag = tag;
 }
 
 void Device::Ends::grow() {
@@ -820,13 +823,17 @@ void Device::Ends::grow() {
   mask_ = ring_.size() - 1;
 }
 
-Device::Ends::Item Device::Ends::take() {
-  if (from_ring())
-    return ring_[ring_first_++ & mask_];
+Payload *Device::Ends::take(uint32_t *tag) {
+  if (__builtin_expect(from_ring(), 1)) {
+    const Item &item = ring_[ring_first_++ & mask_];
+    *tag = item.tag;
+    return item.payload;
+  }
   std::pop_heap(heap_.begin(), heap_.end(), later);
   Item item = heap_.back();
   heap_.pop_back();
-  return item;
+  *tag = item.tag;
+  return item.payload;
 }
 
 // Telling.

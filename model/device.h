@@ -116,7 +116,7 @@ public:
   ~Device() override;
 
   RequestPort<Device> port;
-  ResponsePort<Device> messages; // any number of senders
+  ResponsePort<Device, sc_core::SC_ZERO_OR_MORE_BOUND> messages; // any number of senders
 
   // The device begins when the simulation does; or, if that is said before, when start() is called, during the simulation.
   void start_by_hand() { by_hand_ = true; }
@@ -221,7 +221,7 @@ private:
     bool empty() const { return ring_first_ == ring_last_ && heap_.empty(); }
     void put(Ticks when, Payload *payload, uint32_t tag);
     Ticks earliest() const { return front().when; }
-    Item take();
+    Payload *take(uint32_t *tag); // nullptr: a direct access of this tag
 
   private:
     static bool later(const Item &a, const Item &b) { return a.when != b.when ? a.when > b.when : a.order > b.order; }

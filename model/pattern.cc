@@ -36,22 +36,42 @@ private:
   uint32_t burst_, streams_, stream_, left_ = 0;
 };
 
+void set(Access *a, uint64_t offset, uint32_t bytes, uint32_t stream, bool write) {
+  a->offset = offset;
+  a->bytes = bytes;
+  a->stream = stream;
+  a->write = write;
+  a->when = 0;
+}
+
 // Gives what begin() says in pieces that stay within a page.
 class InPieces : public Pattern {
 public:
   bool next(Access *a) final {
-    if (!rest_.bytes && !begin(&rest_))
-      return false;
-    *a = rest_;
-    a->bytes = std::min(rest_.bytes, PAGE - static_cast<uint32_t>(rest_.offset % PAGE));
-    rest_.offset += a->bytes;
-    rest_.bytes -= a->bytes;
+    if (left_) {
+      *a = rest_;
+    } else {
+      if (!begin(a))
+        return false;
+      left_ = a->bytes;
+    }
+    uint32_t room = PAGE - static_cast<uint32_t>(a->offset % PAGE);
+    if (left_ <= room) {
+      a->bytes = left_;
+      left_ = 0;
+      return true;
+    }
+    a->bytes = room;
+    left_ -= room;
+    rest_ = *a;
+    rest_.offset += room;
     return true;
   }
 
 private:
-  virtual bool begin(Access *whole) = 0;
+  virtual bool begin(Access *whole) = 0; // sets all of it
 
+  uint32_t left_ = 0;
   Access rest_;
 };
 
@@ -77,16 +97,18 @@ private:
 
 class RandomPattern : public Generated {
 public:
-  using Generated::Generated;
+  RandomPattern(const PatternConfig &c, uint64_t window, uint32_t streams)
+      : Generated(c, window, streams), places_((window - c.size) / c.size + 1) {}
 
 private:
   bool begin(Access *a) override {
-    a->stream = turn();
-    a->bytes = some_size();
-    a->write = writes();
-    a->offset = random_.below((window_ - a->bytes) / c_.size + 1) * c_.size;
+    uint32_t bytes = some_size();
+    uint64_t places = bytes == c_.size ? places_ : (window_ - bytes) / c_.size + 1;
+    set(a, random_.below(places) * c_.size, bytes, turn(), writes());
     return true;
   }
+
+  uint64_t places_; // of DMAs of `size`
 };
 
 class StridePattern : public Generated {
@@ -96,11 +118,9 @@ public:
 
 private:
   bool begin(Access *a) override {
-    a->stream = turn();
-    a->bytes = c_.size;
-    a->write = writes();
-    uint64_t &place = place_[a->stream];
-    a->offset = place;
+    uint32_t stream = turn();
+    uint64_t &place = place_[stream];
+    set(a, place, c_.size, stream, writes());
     place += c_.stride;
     if (place + c_.size > window_)
       place = 0;
@@ -132,15 +152,14 @@ private:
       stream_ = turn();
       received_ = writes();
     }
-    a->stream = stream_;
     Place &place = place_[stream_];
     switch (step_) {
     case DESCRIPTOR:
-      *a = {uint64_t{place.entry} * c_.descriptor_bytes, c_.descriptor_bytes, stream_, false, 0};
+      set(a, uint64_t{place.entry} * c_.descriptor_bytes, c_.descriptor_bytes, stream_, false);
       step_ = BUFFER;
       break;
     case BUFFER:
-      *a = {rings_ + place.buffer * slot_, some_size(), stream_, received_, 0};
+      set(a, rings_ + place.buffer * slot_, some_size(), stream_, received_);
       if (++place.buffer == buffers_)
         place.buffer = 0;
       if (c_.completion_bytes)
@@ -149,8 +168,8 @@ private:
         turn_ring(place);
       break;
     default:
-      *a = {uint64_t{c_.ring_entries} * c_.descriptor_bytes + uint64_t{place.entry} * c_.completion_bytes,
-            c_.completion_bytes, stream_, true, 0};
+      set(a, uint64_t{c_.ring_entries} * c_.descriptor_bytes + uint64_t{place.entry} * c_.completion_bytes,
+          c_.completion_bytes, stream_, true);
       turn_ring(place);
     }
     return true;
@@ -181,18 +200,16 @@ private:
   };
 
   bool begin(Access *a) override {
-    a->stream = turn();
-    uint32_t &queue = turn_[a->stream];
-    Io &io = io_[size_t{a->stream} * c_.queues + queue];
+    uint32_t stream = turn();
+    uint32_t &queue = turn_[stream];
+    Io &io = io_[size_t{stream} * c_.queues + queue];
     queue = queue + 1 == c_.queues ? 0 : queue + 1;
     if (!io.left) {
       io.left = c_.io_bytes;
       io.write = writes();
       io.place = random_.below((window_ - c_.io_bytes) / c_.size + 1) * c_.size;
     }
-    a->offset = io.place;
-    a->bytes = std::min(c_.size, io.left);
-    a->write = io.write;
+    set(a, io.place, std::min(c_.size, io.left), stream, io.write);
     io.place += a->bytes;
     io.left -= a->bytes;
     return true;
@@ -230,7 +247,7 @@ public:
       state = (state * 0x5851f42d4c957f2dull + 0x14057b7ef767814full) & mask_;
       place = mix(state);
     } while (place >= places_);
-    *a = {place * slot_, size_, chain % streams_, false, 0};
+    set(a, place * slot_, size_, chain % streams_, false);
     return true;
   }
 
