@@ -31,7 +31,12 @@ void ims_xlate_answer(struct ims_xlate *x, enum ims_step_kind kind) {
     a->ok = ims_mem_cas64(u->mem, s->hpa, s->old, s->desired, &a->data[0]) == IMS_ERR_OK;
     break;
   case IMS_STEP_PROBE:
-    item = ims_cache_lookup(&u->cache[s->cache], &s->tag);
+    ims_iommu_tenant(u, x->req->source);
+    a->cache_level = 0;
+    if (u->cache[s->cache].front)
+      item = ims_cache_lookup_levels(&u->cache[s->cache], &s->tag, &a->cache_level);
+    else
+      item = ims_cache_lookup(&u->cache[s->cache], &s->tag);
     a->hit = item != NULL;
     if (item && holds_structures(s->cache))
       a->item = item;
@@ -42,6 +47,7 @@ void ims_xlate_answer(struct ims_xlate *x, enum ims_step_kind kind) {
     // What was read before an invalidation must not come back after it.
     if (x->epoch == u->epoch) {
       bool structure = holds_structures(s->cache);
+      ims_iommu_tenant(u, x->req->source);
       ims_cache_fill(&u->cache[s->cache], &s->tag, structure ? s->aux : s->value.attr, structure ? s->item : &s->value);
     }
     break;
@@ -52,27 +58,39 @@ void ims_xlate_answer(struct ims_xlate *x, enum ims_step_kind kind) {
 void ims_xlate_finish(struct ims_xlate *x) { x->iommu->ops->finish(x); }
 
 void ims_translate(struct ims_iommu *u, const struct ims_request *req, struct ims_result *res) {
+  ims_iommu_tenant(u, req->source);
   u->ops->translate(u, req, res);
 }
 
-int ims_iommu_build_caches(struct ims_iommu *u, const struct ims_cache_row *rows, unsigned count,
-                           unsigned replacement) {
+int ims_iommu_build_caches(struct ims_iommu *u, const struct ims_cache_row *rows, unsigned count) {
   for (const struct ims_cache_row *row = rows; row < rows + count; row++) {
-    for (unsigned id = row->first; id <= row->last; id++) {
-      struct ims_cache_config cc = {.entries = row->entries,
-                                    .ways = row->ways,
-                                    .value_size = row->value_size,
-                                    .sized = row->sized,
-                                    .replacement = (enum ims_replacement)replacement,
-                                    .seed = 0x9e3779b97f4a7c15ull + id};
-      int err = ims_cache_init(&u->cache[id], &cc);
-      if (err)
-        return err;
-      if (row->entries)
-        u->caches |= 1u << id;
+    struct ims_cache_config cc = {.entries = row->entries,
+                                  .ways = row->ways,
+                                  .value_size = row->value_size,
+                                  .sized = row->sized,
+                                  .replacement = (enum ims_replacement)row->replacement,
+                                  .seed = 0x9e3779b97f4a7c15ull + row->id,
+                                  .partitions = row->partitions,
+                                  .salted = row->salted};
+    int err = ims_cache_init(&u->cache[row->id], &cc);
+    if (err)
+      return err;
+    if (!row->entries)
+      continue;
+    u->caches |= 1u << row->id;
+    if (row->partitions > 1 || row->salted) {
+      u->tenants |= 1u << row->id;
+      ims_cache_tenant(&u->cache[row->id], 0);
     }
   }
+  if (u->caches >> IMS_CACHE_UTLB & 1)
+    u->cache[IMS_CACHE_IOTLB].front = &u->cache[IMS_CACHE_UTLB];
   return IMS_ERR_OK;
+}
+
+void ims_iommu_set_tenant(struct ims_iommu *u, uint32_t source) {
+  for (uint32_t left = u->tenants; left; left &= left - 1)
+    ims_cache_tenant(&u->cache[__builtin_ctz(left)], source);
 }
 
 void ims_iommu_invalidated(struct ims_iommu *u) {

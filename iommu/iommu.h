@@ -165,9 +165,10 @@ struct ims_iommu {
   const struct ims_iommu_ops *ops;
   struct ims_mem *mem; // not owned
   struct ims_iommu_bus bus;
-  uint32_t caches; // bit per enum ims_cache_id that exists
-  uint64_t epoch;  // counts invalidations of translations
-  bool queue_held; // the caller works the queue off item by item; register writes set nothing off in it
+  uint32_t caches;  // bit per enum ims_cache_id that exists
+  uint32_t tenants; // likewise: those that tell requesters apart
+  uint64_t epoch;   // counts invalidations of translations
+  bool queue_held;  // the caller works the queue off item by item; register writes set nothing off in it
   struct ims_cache cache[IMS_CACHE_COUNT];
   struct ims_iommu_counters count;
 };
@@ -183,13 +184,23 @@ void ims_xlate_finish(struct ims_xlate *x);
 // Begin, run, finish. The result is complete; a fault has been recorded in the unit's log.
 void ims_translate(struct ims_iommu *u, const struct ims_request *req, struct ims_result *res);
 
-// For an architecture's constructor: the caches first to last, all alike; 0 entries: absent. NOMEM, INVAL.
+// For an architecture's constructor (rows by iommu/cache_knobs.h); 0 entries: absent. NOMEM, INVAL.
 struct ims_cache_row {
-  unsigned first, last; // enum ims_cache_id
+  unsigned id; // enum ims_cache_id
   uint32_t entries, ways, value_size;
-  bool sized;
+  uint32_t replacement; // enum ims_replacement
+  uint32_t partitions;
+  bool sized, salted;
 };
-int ims_iommu_build_caches(struct ims_iommu *u, const struct ims_cache_row *rows, unsigned count, unsigned replacement);
+int ims_iommu_build_caches(struct ims_iommu *u, const struct ims_cache_row *rows, unsigned count);
+
+// Whose requests the caches serve from now on. ims_translate and ims_xlate_answer say it themselves; whoever looks into the
+// caches of a unit on behalf of a requester, or fills them, does too.
+void ims_iommu_set_tenant(struct ims_iommu *u, uint32_t source);
+static inline void ims_iommu_tenant(struct ims_iommu *u, uint32_t source) {
+  if (__builtin_expect(u->tenants != 0, 0))
+    ims_iommu_set_tenant(u, source);
+}
 
 // The unit counts an epoch and tells the bus; whoever has dropped something from the caches calls it.
 void ims_iommu_invalidated(struct ims_iommu *u);

@@ -25,7 +25,8 @@ struct ims_option {
 };
 
 // Names of values that several have.
-extern const char *const ims_words_replacement[]; // enum ims_replacement
+extern const char *const ims_words_replacement[];     // enum ims_replacement
+extern const char *const ims_words_own_replacement[]; // and "common" at the end
 extern const char *const ims_words_off_on[];
 
 static inline uint32_t ims_option_get(const void *config, const struct ims_option *o) {

@@ -129,11 +129,23 @@ static __attribute__((noinline, unused)) const void *ims_now_probe_cache(struct 
   return c->sized ? ims_cache_lookup_sized(c, addr, id) : ims_cache_lookup_exact(c, addr, id);
 }
 
+static __attribute__((noinline, unused)) const void *ims_now_probe_levels(struct ims_cache *c, uint64_t addr,
+                                                                          uint64_t id) {
+  struct ims_tag tag = {addr, id};
+  uint8_t level;
+  return ims_cache_lookup_levels(c, &tag, &level);
+}
+
 IMS_INLINE bool ims_now_probe_tlb(void *ctx, unsigned cache, const struct ims_tag *tag, struct ims_tlb_value *value) {
   struct ims_iommu *u = ctx;
   struct ims_cache *c = &u->cache[cache];
-  const struct ims_tlb_value *found = cache == IMS_CACHE_IOTLB ? ims_cache_lookup_sized(c, tag->addr, tag->id)
-                                                               : ims_now_probe_cache(c, tag->addr, tag->id);
+  const struct ims_tlb_value *found;
+  if (cache != IMS_CACHE_IOTLB)
+    found = ims_now_probe_cache(c, tag->addr, tag->id);
+  else if (__builtin_expect(c->front != NULL, 0))
+    found = ims_now_probe_levels(c, tag->addr, tag->id);
+  else
+    found = ims_cache_lookup_sized(c, tag->addr, tag->id);
   if (found)
     *value = *found;
   return found;

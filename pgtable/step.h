@@ -38,8 +38,10 @@ enum ims_step_kind {
   X(S2_TABLE,      "second-stage table entry")   \
   X(DATA,          "the page itself")
 
-// Caches of translations and structures. On an SMMU the context cache holds STEs, the PASID cache CDs. A paging-structure cache is named by the level of the entries it holds: an
-// S1_L2 entry stands for a level-2 entry, so a hit leaves level 1 to read. X(name, sentence)
+// Caches of translations and structures. On an SMMU the context cache holds STEs, the PASID cache CDs. A
+// paging-structure cache is named by the level of the entries it holds: an S1_L2 entry stands for a level-2 entry, so a
+// hit leaves level 1 to read. The first-level IOTLB is no cache that a translation asks by itself: the IOTLB is asked, and
+// it answers (iommu/cache.h, `front`). X(name, sentence)
 #define IMS_CACHES(X)                                         \
   X(CONTEXT, "context cache")                                 \
   X(PASID,   "PASID cache")                                   \
@@ -52,7 +54,8 @@ enum ims_step_kind {
   X(S2_L2,   "second-stage paging-structure cache, level 2")  \
   X(S2_L3,   "second-stage paging-structure cache, level 3")  \
   X(S2_L4,   "second-stage paging-structure cache, level 4")  \
-  X(S2_L5,   "second-stage paging-structure cache, level 5")
+  X(S2_L5,   "second-stage paging-structure cache, level 5")  \
+  X(UTLB,    "first-level IOTLB")
 // clang-format on
 
 enum ims_structure {
@@ -130,8 +133,9 @@ struct ims_step {
 };
 
 struct ims_answer {
-  bool ok;                    // false: bus error
-  bool hit;                   // of a probe
+  bool ok;             // false: bus error
+  bool hit;            // of a probe
+  uint8_t cache_level; // of a probe of a cache with two levels: 1 the first had it, 2 the one behind was asked; else 0
   struct ims_tlb_value value; // of a hit in a cache of translations
   const void *item;           // of a hit in a cache of structures; read before the next fill
   uint64_t data[8];

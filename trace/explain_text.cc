@@ -275,7 +275,7 @@ private:
     for (const auto &[cache, name] : arch_.caches)
       if (cache == s.step.cache)
         return name;
-    if (s.step.cache >= IMS_CACHE_S1_L2 && arch_.vmsa) {
+    if (s.step.cache >= IMS_CACHE_S1_L2 && s.step.cache <= IMS_CACHE_S2_L5 && arch_.vmsa) {
       bool second = s.step.cache >= IMS_CACHE_S2_L2;
       unsigned level = s.step.cache - (second ? IMS_CACHE_S2_L2 : IMS_CACHE_S1_L2) + 2u;
       return format("%s walk cache, level %d", second ? say_.second_ : say_.first_, arch_.level(level));

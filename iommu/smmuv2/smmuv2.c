@@ -61,6 +61,10 @@ const char *ims_smmuv2_config_check(const struct ims_smmuv2_config *c) {
   const struct ims_option *bad = ims_options_check(c, options, OPTIONS);
   if (bad)
     return bad->sentence;
+  if (0 IMS_SMMUV2_CACHES(IMS_CACHE_ODD_PARTITIONS, c) IMS_CACHE_ODD_PARTITIONS(c, utlb, , , , ))
+    return "the parts of a cache (partitions) are a power of two";
+  if (c->utlb_entries && !c->iotlb_entries)
+    return "a first-level IOTLB (utlb_entries) needs an IOTLB (iotlb_entries)";
   if (!c->s1ts && !c->s2ts)
     return "s1ts or s2ts must be there";
   if (c->nts && (!c->s1ts || !c->s2ts))
@@ -130,14 +134,10 @@ static int build_registers(struct smmuv2 *s) {
 
 static int build_caches(struct smmuv2 *s) {
   const struct ims_smmuv2_config *c = &s->cfg;
-  const unsigned value = sizeof(struct ims_tlb_value);
   const struct ims_cache_row rows[] = {
-      {IMS_CACHE_IOTLB, IMS_CACHE_IOTLB, c->iotlb_entries, c->iotlb_ways, value, true},
-      {IMS_CACHE_NESTED, IMS_CACHE_NESTED, c->ipa_entries, c->ipa_ways, value, true},
-      {IMS_CACHE_S1_L2, IMS_CACHE_S1_L5, c->s1_walk_entries, c->s1_walk_ways, value, false},
-      {IMS_CACHE_S2_L2, IMS_CACHE_S2_L5, c->s2_walk_entries, c->s2_walk_ways, value, false},
+      IMS_CACHE_ROWS_OF_TRANSLATIONS(c, ipa, s1_walk, s2_walk),
   };
-  return ims_iommu_build_caches(&s->base, rows, sizeof rows / sizeof rows[0], c->replacement);
+  return ims_iommu_build_caches(&s->base, rows, sizeof rows / sizeof rows[0]);
 }
 
 static void smmu2_free(struct ims_iommu *u) {

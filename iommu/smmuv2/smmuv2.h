@@ -19,6 +19,7 @@
 // number of the wire as data: 0 the global one, 1 + n the n-th context interrupt.
 #pragma once
 
+#include "iommu/cache_knobs.h"
 #include "iommu/iommu.h"
 #include "iommu/option.h"
 #include "iommu/smmuv2/faults.h"
@@ -66,21 +67,21 @@ extern "C" {
   X(minor,       IDR7,  0, 4, 1,  "revision, minor")                                                              \
   X(major,       IDR7,  4, 4, 2,  "revision, major")
 
+// Its caches, for iommu/cache_knobs.h.
+#define IMS_SMMUV2_CACHES(C, X)                                                                                               \
+  IMS_CACHES_OF_TRANSLATIONS(C, X, ipa, "IPA cache (stage 2 of nested walks)", s1_walk, "stage-1 walk caches", s2_walk, "stage-2 walk caches")
+
 // What the ID registers do not say. X(name, default, low, high, unit, words, sentence)
 #define IMS_SMMUV2_KNOBS(X)                                                                                       \
-  X(iotlb_entries,     2048, 0, 16777216, "entries",  NULL, "IOTLB: entries, 0 = none")                                       \
-  X(iotlb_ways,           8, 0, 1024,     "ways",     NULL, "IOTLB: ways, 0 = fully associative")                             \
-  X(ipa_entries,        512, 0, 16777216, "entries",  NULL, "IPA cache (stage 2 of nested walks): entries")                   \
-  X(ipa_ways,             4, 0, 1024,     "ways",     NULL, "IPA cache: ways")                                                \
-  X(s1_walk_entries,     32, 0, 1048576,  "entries",  NULL, "stage-1 walk caches: entries a level")                           \
-  X(s1_walk_ways,         4, 0, 1024,     "ways",     NULL, "stage-1 walk caches: ways")                                      \
-  X(s2_walk_entries,     32, 0, 1048576,  "entries",  NULL, "stage-2 walk caches: entries a level")                           \
-  X(s2_walk_ways,         4, 0, 1024,     "ways",     NULL, "stage-2 walk caches: ways")                                      \
+  IMS_SMMUV2_CACHES(IMS_CACHE_SIZE, X)                                                                                        \
   X(replacement,          0, 0, 3,        "",         ims_words_replacement, "of all caches: 0 LRU, 1 tree-PLRU, 2 FIFO, 3 random") \
   X(walk_ipa,             0, 0, 1,        "",         ims_words_off_on, "stage-1 walk caches keep IPAs instead of PAs")       \
   X(contiguous,           1, 0, 1,        "",         ims_words_off_on, "the contiguous hint is taken: one TLB entry for the run") \
   X(rights_from_cache,    0, 0, 1,        "",         ims_words_off_on, "a right that a cached entry lacks faults at once instead of walking again") \
-  X(waiting,             64, 1, 4096,     "requests", NULL, "requests that may wait for RESUME; those beyond are terminated")
+  X(waiting,             64, 1, 4096,     "requests", NULL, "requests that may wait for RESUME; those beyond are terminated") \
+  IMS_SMMUV2_CACHES(IMS_CACHE_POLICY, X)                                                                                      \
+  IMS_CACHE_LEVELS(X, s1_walk, s2_walk)                                                                                       \
+  IMS_CACHE_FIRST_LEVEL(X)
 // clang-format on
 
 struct ims_smmuv2_config {

@@ -47,11 +47,11 @@ void smmu2_tlbi_global(struct smmuv2 *s, unsigned reg, uint64_t value) {
   struct ims_cache_match of_vmid = {.id = vmid, .id_mask = SMMU2_TAG_HYP | SMMU2_TAG_VMID_MASK, .any_addr = true};
   struct ims_cache_match hyp = {.id = SMMU2_TAG_HYP, .id_mask = SMMU2_TAG_HYP, .any_addr = true};
   switch (reg) {
-  case IMS_SMMUV2_TLBIVMID: drop(s, IMS_CACHE_IOTLB, IMS_CACHE_COUNT - 1, &of_vmid); break;
+  case IMS_SMMUV2_TLBIVMID: drop(s, IMS_CACHE_IOTLB, IMS_CACHE_S2_L5, &of_vmid); break;
   case IMS_SMMUV2_TLBIVMIDS1: drop_s1(s, &of_vmid, true); break;
   case IMS_SMMUV2_TLBIALLNSNH:
     hyp.id = 0;
-    drop(s, IMS_CACHE_IOTLB, IMS_CACHE_COUNT - 1, &hyp);
+    drop(s, IMS_CACHE_IOTLB, IMS_CACHE_S2_L5, &hyp);
     break;
   case IMS_SMMUV2_TLBIALLH: drop_s1(s, &hyp, true); break;
   case IMS_SMMUV2_TLBIVAH:

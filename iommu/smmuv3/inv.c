@@ -186,9 +186,9 @@ void smmu_tlbi(struct smmuv3 *s, unsigned opcode, const struct smmu_tlbi *t) {
       stage1(s, el2, ONE_ASID_AND_GLOBAL, true, t);
     break;
   case IMS_SMMUV3_CMD_TLBI_EL2_VAA: stage1(s, el2, ANY_ASID, true, t); break;
-  case IMS_SMMUV3_CMD_TLBI_S12_VMALL: drop(s, IMS_CACHE_IOTLB, IMS_CACHE_COUNT - 1, &el1_vmid); break;
+  case IMS_SMMUV3_CMD_TLBI_S12_VMALL: drop(s, IMS_CACHE_IOTLB, IMS_CACHE_S2_L5, &el1_vmid); break;
   case IMS_SMMUV3_CMD_TLBI_S2_IPA: stage2(s, el1_vmid, t); break;
-  case IMS_SMMUV3_CMD_TLBI_NSNH_ALL: drop(s, IMS_CACHE_IOTLB, IMS_CACHE_COUNT - 1, &el1); break;
+  case IMS_SMMUV3_CMD_TLBI_NSNH_ALL: drop(s, IMS_CACHE_IOTLB, IMS_CACHE_S2_L5, &el1); break;
   default: break;
   }
   ims_iommu_invalidated(&s->base);
@@ -196,6 +196,6 @@ void smmu_tlbi(struct smmuv3 *s, unsigned opcode, const struct smmu_tlbi *t) {
 
 void smmu_invalidate_all(struct smmuv3 *s) {
   static const struct ims_cache_match all = {.any_addr = true};
-  drop(s, 0, IMS_CACHE_COUNT - 1, &all);
+  drop(s, 0, IMS_CACHE_S2_L5, &all);
   ims_iommu_invalidated(&s->base);
 }

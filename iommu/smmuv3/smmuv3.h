@@ -3,6 +3,7 @@
 // by Arm DDI 0487. What is modelled and what is not: docs/smmuv3.md.
 #pragma once
 
+#include "iommu/cache_knobs.h"
 #include "iommu/iommu.h"
 #include "iommu/option.h"
 #include "iommu/smmuv3/events.h"
@@ -81,25 +82,22 @@ extern "C" {
   X(stall_max,   IDR5, 16, 16, 64, "transactions that may be stalled at once")                                    \
   X(version,     AIDR,  0, 4, 3,  "minor version of the architecture: SMMUv3.n")
 
+// Its caches, for iommu/cache_knobs.h.
+#define IMS_SMMUV3_CACHES(C, X)                                                                                               \
+  IMS_CACHES_OF_STRUCTURES(C, X, ste, "configuration cache, STEs", cd, "configuration cache, CDs")                            \
+  IMS_CACHES_OF_TRANSLATIONS(C, X, ipa, "IPA cache (stage 2 of nested walks)", s1_walk, "stage-1 walk caches", s2_walk, "stage-2 walk caches")
+
 // What the ID registers do not say. X(name, default, low, high, unit, words, sentence)
 #define IMS_SMMUV3_KNOBS(X)                                                                                       \
-  X(ste_entries,        256, 0, 1048576,  "entries",  NULL, "configuration cache, STEs: entries, 0 = none")                   \
-  X(ste_ways,             4, 0, 1024,     "ways",     NULL, "configuration cache, STEs: ways, 0 = fully associative")         \
-  X(cd_entries,         512, 0, 4194304,  "entries",  NULL, "configuration cache, CDs: entries")                              \
-  X(cd_ways,              4, 0, 1024,     "ways",     NULL, "configuration cache, CDs: ways")                                 \
-  X(iotlb_entries,     2048, 0, 16777216, "entries",  NULL, "IOTLB: entries")                                                 \
-  X(iotlb_ways,           8, 0, 1024,     "ways",     NULL, "IOTLB: ways")                                                    \
-  X(ipa_entries,        512, 0, 16777216, "entries",  NULL, "IPA cache (stage 2 of nested walks): entries")                   \
-  X(ipa_ways,             4, 0, 1024,     "ways",     NULL, "IPA cache: ways")                                                \
-  X(s1_walk_entries,     32, 0, 1048576,  "entries",  NULL, "stage-1 walk caches: entries a level")                           \
-  X(s1_walk_ways,         4, 0, 1024,     "ways",     NULL, "stage-1 walk caches: ways")                                      \
-  X(s2_walk_entries,     32, 0, 1048576,  "entries",  NULL, "stage-2 walk caches: entries a level")                           \
-  X(s2_walk_ways,         4, 0, 1024,     "ways",     NULL, "stage-2 walk caches: ways")                                      \
+  IMS_SMMUV3_CACHES(IMS_CACHE_SIZE, X)                                                                                        \
   X(replacement,          0, 0, 3,        "",         ims_words_replacement, "of all caches: 0 LRU, 1 tree-PLRU, 2 FIFO, 3 random") \
   X(walk_ipa,             0, 0, 1,        "",         ims_words_off_on, "stage-1 walk caches keep IPAs instead of PAs")       \
   X(contiguous,           1, 0, 1,        "",         ims_words_off_on, "the contiguous hint is taken: one TLB entry for the run") \
   X(rights_from_cache,    0, 0, 1,        "",         ims_words_off_on, "a right that a cached entry lacks faults at once instead of walking again") \
-  X(merge_events,         0, 0, 1,        "",         ims_words_off_on, "an event equal to the newest unread one is merged with it, if STE.MEV allows")
+  X(merge_events,         0, 0, 1,        "",         ims_words_off_on, "an event equal to the newest unread one is merged with it, if STE.MEV allows") \
+  IMS_SMMUV3_CACHES(IMS_CACHE_POLICY, X)                                                                                      \
+  IMS_CACHE_LEVELS(X, s1_walk, s2_walk)                                                                                       \
+  IMS_CACHE_FIRST_LEVEL(X)
 // clang-format on
 
 struct ims_smmuv3_config {

@@ -614,6 +614,7 @@ unsigned smmu_find_ste(struct smmuv3 *s, uint32_t sid, struct smmu_ste *ste) {
   struct ims_request req = {.source = sid, .type = IMS_PAGE_REQUEST};
   struct ims_result res;
   struct smmu_flight f;
+  ims_iommu_tenant(&s->base, sid);
   run(s, &req, &res, &f);
   if (res.status == IMS_STATUS_FAULT)
     return res.fault;

@@ -58,13 +58,13 @@ static void set_range(struct ims_cache_match *m, uint64_t addr, unsigned am) {
 static void drop_translations(struct vtd *v, unsigned granularity, unsigned did, uint64_t addr, unsigned am, bool ih) {
   struct ims_cache_match all = {.any_addr = true};
   if (granularity == GLOBAL) {
-    drop(v, IMS_CACHE_IOTLB, IMS_CACHE_COUNT - 1, &all);
+    drop(v, IMS_CACHE_IOTLB, IMS_CACHE_S2_L5, &all);
     return;
   }
   all.id = did;
   all.id_mask = IMS_TAG_DOMAIN_MASK;
   if (granularity == DOMAIN) {
-    drop(v, IMS_CACHE_IOTLB, IMS_CACHE_COUNT - 1, &all);
+    drop(v, IMS_CACHE_IOTLB, IMS_CACHE_S2_L5, &all);
     return;
   }
   // A range of second-stage input addresses. First-stage translations stay; nested ones go with the domain, since they
@@ -109,7 +109,7 @@ void vtd_invalidate_piotlb(struct vtd *v, bool page, unsigned did, uint32_t pasi
 
 void vtd_invalidate_all(struct vtd *v) {
   static const struct ims_cache_match all = {.any_addr = true};
-  drop(v, 0, IMS_CACHE_COUNT - 1, &all);
+  drop(v, 0, IMS_CACHE_S2_L5, &all);
   ims_iommu_invalidated(&v->base);
 }
 

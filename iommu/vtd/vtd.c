@@ -40,6 +40,10 @@ const char *ims_vtd_config_check(const struct ims_vtd_config *c) {
   const struct ims_option *bad = ims_options_check(c, options, OPTIONS);
   if (bad)
     return bad->sentence;
+  if (0 IMS_VTD_CACHES(IMS_CACHE_ODD_PARTITIONS, c) IMS_CACHE_ODD_PARTITIONS(c, utlb, , , , ))
+    return "the parts of a cache (partitions) are a power of two";
+  if (c->utlb_entries && !c->iotlb_entries)
+    return "a first-level IOTLB (utlb_entries) needs an IOTLB (iotlb_entries)";
   if (c->nd == 7)
     return "nd = 7 is reserved";
   if (c->nfr > 63)
@@ -104,16 +108,12 @@ static void build_formats(struct vtd *v) {
 
 static int build_caches(struct vtd *v) {
   const struct ims_vtd_config *c = &v->cfg;
-  const unsigned value = sizeof(struct ims_tlb_value);
   const struct ims_cache_row rows[] = {
-      {IMS_CACHE_CONTEXT, IMS_CACHE_CONTEXT, c->context_entries, c->context_ways, sizeof(struct vtd_context), false},
-      {IMS_CACHE_PASID, IMS_CACHE_PASID, c->pasid_entries, c->pasid_ways, sizeof(struct vtd_stages), false},
-      {IMS_CACHE_IOTLB, IMS_CACHE_IOTLB, c->iotlb_entries, c->iotlb_ways, value, true},
-      {IMS_CACHE_NESTED, IMS_CACHE_NESTED, c->nested_entries, c->nested_ways, value, true},
-      {IMS_CACHE_S1_L2, IMS_CACHE_S1_L5, c->s1_psc_entries, c->s1_psc_ways, value, false},
-      {IMS_CACHE_S2_L2, IMS_CACHE_S2_L5, c->s2_psc_entries, c->s2_psc_ways, value, false},
+      IMS_CACHE_ROW(c, IMS_CACHE_CONTEXT, context, sizeof(struct vtd_context)),
+      IMS_CACHE_ROW(c, IMS_CACHE_PASID, pasid, sizeof(struct vtd_stages)),
+      IMS_CACHE_ROWS_OF_TRANSLATIONS(c, nested, s1_psc, s2_psc),
   };
-  return ims_iommu_build_caches(&v->base, rows, sizeof rows / sizeof rows[0], c->replacement);
+  return ims_iommu_build_caches(&v->base, rows, sizeof rows / sizeof rows[0]);
 }
 
 static void vtd_free(struct ims_iommu *u) {

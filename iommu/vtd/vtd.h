@@ -4,6 +4,7 @@
 // What is modelled and what is not: docs/vtd.md.
 #pragma once
 
+#include "iommu/cache_knobs.h"
 #include "iommu/iommu.h"
 #include "iommu/option.h"
 #include "iommu/vtd/faults.h"
@@ -65,26 +66,23 @@ extern "C" {
   X(adms,    ECAP, 52, 1, 1,   "abort mode")                                                                      \
   X(rprivs,  ECAP, 53, 1, 1,   "RID_PRIV")
 
+// Its caches, for iommu/cache_knobs.h.
+#define IMS_VTD_CACHES(C, X)                                                                                                  \
+  IMS_CACHES_OF_STRUCTURES(C, X, context, "context cache", pasid, "PASID cache")                                              \
+  IMS_CACHES_OF_TRANSLATIONS(C, X, nested, "nested TLB", s1_psc, "first-stage paging-structure caches", s2_psc, "second-stage paging-structure caches")
+
 // What CAP and ECAP do not say. X(name, default, low, high, unit, words, sentence)
 #define IMS_VTD_KNOBS(X)                                                                                          \
   X(revision,             4, 3, 4,        "",         NULL, "major revision of the specification")                            \
   X(haw,                 52, 32, 52,       "bits",     NULL, "host address width, bits")                                      \
-  X(context_entries,    256, 0, 1048576,  "entries",  NULL, "context cache: entries, 0 = none")                               \
-  X(context_ways,         4, 0, 1024,     "ways",     NULL, "context cache: ways, 0 = fully associative")                     \
-  X(pasid_entries,      512, 0, 4194304,  "entries",  NULL, "PASID cache: entries")                                           \
-  X(pasid_ways,           4, 0, 1024,     "ways",     NULL, "PASID cache: ways")                                              \
-  X(iotlb_entries,     2048, 0, 16777216, "entries",  NULL, "IOTLB: entries")                                                 \
-  X(iotlb_ways,           8, 0, 1024,     "ways",     NULL, "IOTLB: ways")                                                    \
-  X(nested_entries,     512, 0, 16777216, "entries",  NULL, "nested TLB: entries")                                            \
-  X(nested_ways,          4, 0, 1024,     "ways",     NULL, "nested TLB: ways")                                               \
-  X(s1_psc_entries,      32, 0, 1048576,  "entries",  NULL, "first-stage paging-structure caches: entries a level")           \
-  X(s1_psc_ways,          4, 0, 1024,     "ways",     NULL, "first-stage paging-structure caches: ways")                      \
-  X(s2_psc_entries,      32, 0, 1048576,  "entries",  NULL, "second-stage paging-structure caches: entries a level")          \
-  X(s2_psc_ways,          4, 0, 1024,     "ways",     NULL, "second-stage paging-structure caches: ways")                     \
+  IMS_VTD_CACHES(IMS_CACHE_SIZE, X)                                                                                           \
   X(replacement,          0, 0, 3,        "",         ims_words_replacement, "of all caches: 0 LRU, 1 tree-PLRU, 2 FIFO, 3 random") \
   X(psc_gpa,              0, 0, 1,        "",         ims_words_off_on, "first-stage paging-structure caches keep GPAs instead of HPAs") \
   X(rights_from_cache,    0, 0, 1,        "",         ims_words_off_on, "a right that a cached entry lacks faults at once instead of walking again") \
-  X(fault_compression,    0, 0, 1,        "",         ims_words_off_on, "a fault of a source that has a pending record is dropped silently")
+  X(fault_compression,    0, 0, 1,        "",         ims_words_off_on, "a fault of a source that has a pending record is dropped silently") \
+  IMS_VTD_CACHES(IMS_CACHE_POLICY, X)                                                                                         \
+  IMS_CACHE_LEVELS(X, s1_psc, s2_psc)                                                                                         \
+  IMS_CACHE_FIRST_LEVEL(X)
 // clang-format on
 
 struct ims_vtd_config {

@@ -142,7 +142,8 @@ IMS_INLINE bool seen_last(struct vtd *v, const struct ims_request *req, struct v
 }
 
 IMS_INLINE void remember(struct vtd *v, const struct ims_request *req, const struct vtd_flight *f) {
-  bool cached = f->context != &f->context_room && f->stages != &f->stages_room;
+  bool cached = f->context != &f->context_room && f->stages != &f->stages_room &&
+                !v->base.cache[IMS_CACHE_CONTEXT].plugged && !v->base.cache[IMS_CACHE_PASID].plugged;
   if (!cached || !req->has_pasid || req->type != IMS_UNTRANSLATED)
     return;
   v->last.who = REQUESTER;

@@ -18,14 +18,18 @@ struct Item {
 };
 
 struct Cache : ims_cache {
-  Cache(uint32_t entries_, uint32_t ways_, ims_replacement policy, bool sized_ = false, uint64_t seed = 1) {
+  Cache(uint32_t entries_, uint32_t ways_, ims_replacement how, bool sized_ = false, uint64_t seed = 1,
+        uint32_t parts = 1, bool salted_ = false, const ims_cache_policy *policy_ = nullptr) {
     ims_cache_config c = {};
     c.entries = entries_;
     c.ways = ways_;
     c.value_size = sizeof(uint64_t);
     c.sized = sized_;
-    c.replacement = policy;
+    c.replacement = how;
     c.seed = seed;
+    c.partitions = parts;
+    c.salted = salted_;
+    c.policy = policy_;
     EXPECT_EQ(IMS_ERR_OK, ims_cache_init(this, &c));
   }
   ~Cache() { ims_cache_fini(this); }
@@ -319,6 +323,245 @@ TEST(Cache, ValuesNeedASize) {
   cfg.entries = 4;
   EXPECT_EQ(IMS_ERR_INVAL, ims_cache_init(&c, &cfg));
   ims_cache_fini(&c);
+}
+
+// Tenants.
+
+Item page(uint64_t n, uint64_t id = 1) { return {ims_tag_addr(n << 12, 12), id, 0, n}; }
+
+TEST(Partitions, DivideTheEntries) {
+  const uint32_t shapes[][5] = {
+      // entries, ways, parts: ways and sets that come of it
+      {64, 4, 1, 4, 16},  {64, 4, 4, 4, 16}, {64, 0, 4, 16, 4}, {64, 0, 1, 64, 1},
+      {64, 8, 16, 4, 16}, {3, 0, 4, 1, 4},   {20, 4, 2, 4, 8},
+  };
+  for (const auto &s : shapes) {
+    Cache c(s[0], s[1], IMS_REPLACE_LRU, true, 1, s[2]);
+    EXPECT_EQ(s[3], c.ways) << s[0] << "/" << s[1] << "/" << s[2];
+    EXPECT_EQ(s[4], c.sets) << s[0] << "/" << s[1] << "/" << s[2];
+    EXPECT_EQ(s[3] * s[4], c.entries);
+  }
+}
+
+TEST(Partitions, AreAPowerOfTwo) {
+  ims_cache c;
+  ims_cache_config cfg = {};
+  cfg.entries = 16;
+  cfg.value_size = 8;
+  for (uint32_t parts : {3u, 6u, 7u}) {
+    cfg.partitions = parts;
+    EXPECT_EQ(IMS_ERR_INVAL, ims_cache_init(&c, &cfg));
+    ims_cache_fini(&c);
+  }
+}
+
+// A tenant that fills without end evicts nothing of another, and sees nothing of it.
+TEST(Partitions, Isolate) {
+  for (int policy = IMS_REPLACE_LRU; policy <= IMS_REPLACE_RANDOM; policy++)
+    for (uint32_t ways : {0u, 2u, 4u}) {
+      Cache c(64, ways, static_cast<ims_replacement>(policy), true, 5, 4);
+      ims_cache_tenant(&c, 4 + 1);
+      for (uint64_t n = 0; n < 4; n++)
+        c.put(page(n));
+      EXPECT_EQ(4u, c.items().size());
+      for (uint32_t other : {0u, 2u, 3u, 4u}) {
+        ims_cache_tenant(&c, other);
+        EXPECT_EQ(nullptr, c.get(0, 1)) << "not this tenant's";
+        for (uint64_t n = 100; n < 600; n++)
+          c.put(page(n, 1 + other));
+      }
+      ims_cache_tenant(&c, 1);
+      for (uint64_t n = 0; n < 4; n++) {
+        const uint64_t *found = c.get(n << 12, 1);
+        ASSERT_NE(nullptr, found) << "policy " << policy << " ways " << ways;
+        EXPECT_EQ(n, *found);
+      }
+      EXPECT_GT(c.count.evictions, 1000u);
+    }
+}
+
+// What was used last by one tenant is not found by the next, in a cache that remembers it.
+TEST(Partitions, ForgetWhoWasServedLast) {
+  Cache c(16, 4, IMS_REPLACE_LRU, false, 1, 2);
+  ims_cache_tenant(&c, 0);
+  c.put(page(7));
+  ASSERT_NE(nullptr, c.get(page(7).addr, 1));
+  ims_cache_tenant(&c, 1);
+  EXPECT_EQ(nullptr, c.get(page(7).addr, 1));
+  ims_cache_tenant(&c, 0);
+  EXPECT_NE(nullptr, c.get(page(7).addr, 1));
+}
+
+TEST(Partitions, AreAllInvalidated) {
+  for (bool salted : {false, true}) {
+    Cache c(256, 4, IMS_REPLACE_LRU, true, 1, salted ? 1 : 8, salted);
+    for (uint32_t tenant = 0; tenant < 8; tenant++) {
+      ims_cache_tenant(&c, tenant);
+      c.put(page(7));
+      c.put(page(8));
+    }
+    uint32_t present = c.present;
+    EXPECT_GT(present, 8u);
+    ims_cache_match m = {}; // so narrow that it would name its set, if there were one
+    m.id = 1;
+    m.id_mask = ~uint64_t(0);
+    m.first = 7 << 12;
+    m.last = (7 << 12) + 4095;
+    uint32_t gone = ims_cache_invalidate(&c, &m);
+    EXPECT_EQ(present - c.items().size(), gone);
+    for (uint32_t tenant = 0; tenant < 8; tenant++) {
+      ims_cache_tenant(&c, tenant);
+      EXPECT_EQ(nullptr, c.get(7 << 12, 1));
+      EXPECT_NE(nullptr, c.get(8 << 12, 1));
+    }
+  }
+}
+
+// Eight tenants with one page each, all at one address: without salt it is one item to them all.
+TEST(Salt, LeadsTheSameAddressesOfTenantsApart) {
+  for (bool salted : {false, true}) {
+    Cache c(64, 1, IMS_REPLACE_LRU, true, 1, 1, salted);
+    for (uint32_t tenant = 0; tenant < 8; tenant++) {
+      ims_cache_tenant(&c, tenant);
+      c.put(page(7));
+    }
+    EXPECT_GE(c.present, salted ? 7u : 1u); // two may meet by chance
+    EXPECT_LE(c.present, salted ? 8u : 1u);
+  }
+}
+
+// The first level.
+
+struct TwoLevels {
+  Cache front, behind;
+  TwoLevels(uint32_t first, uint32_t second, bool sized)
+      : front(first, 0, IMS_REPLACE_LRU, sized), behind(second, 4, IMS_REPLACE_LRU, sized) {
+    behind.front = &front;
+  }
+  unsigned level(uint64_t addr) {
+    ims_tag t = {addr, 1};
+    uint8_t level = 0;
+    void *found = ims_cache_lookup_levels(&behind, &t, &level);
+    return found ? level : level * 10u;
+  }
+};
+
+TEST(Front, IsAskedFirstAndFilledFromBehind) {
+  for (bool sized : {false, true}) {
+    TwoLevels c(2, 16, sized);
+    auto addr = [&](uint64_t n) { return sized ? n << 12 : page(n).addr; };
+    c.behind.put(page(1));
+    EXPECT_EQ(1u, c.front.present) << "a fill goes to both";
+    EXPECT_EQ(1u, c.level(addr(1)));
+    EXPECT_EQ(0u, c.behind.count.hits + c.behind.count.misses) << "behind it nobody was asked";
+    c.behind.put(page(2));
+    c.behind.put(page(3)); // 1 is out of the front
+    EXPECT_EQ(1u, c.front.count.evictions);
+    EXPECT_EQ(2u, c.level(addr(1)));
+    EXPECT_EQ(1u, c.behind.count.hits);
+    EXPECT_EQ(1u, c.level(addr(1))) << "back again";
+    EXPECT_EQ(20u, c.level(addr(9))) << "both miss";
+    EXPECT_EQ(1u, c.behind.count.misses);
+    EXPECT_EQ(2u, c.front.count.misses);
+    EXPECT_EQ(2u, c.front.count.hits);
+    EXPECT_EQ(1u, *c.behind.get(addr(1), 1)) << "the plain look-up goes through it too";
+    EXPECT_EQ(3u, c.front.count.hits);
+  }
+}
+
+TEST(Front, IsInvalidatedWithWhatIsBehind) {
+  TwoLevels c(4, 16, true);
+  for (uint64_t n = 0; n < 3; n++)
+    c.behind.put(page(n));
+  ims_cache_match m = {};
+  m.id = 1;
+  m.id_mask = ~uint64_t(0);
+  m.first = 1 << 12;
+  m.last = (1 << 12) + 4095;
+  uint64_t epoch = c.front.epoch;
+  EXPECT_EQ(1u, ims_cache_invalidate(&c.behind, &m));
+  EXPECT_EQ(epoch + 1, c.front.epoch);
+  EXPECT_EQ(20u, c.level(1 << 12));
+  EXPECT_EQ(1u, c.level(0));
+  ims_cache_match all = {};
+  all.any_addr = true;
+  ims_cache_invalidate(&c.behind, &all);
+  EXPECT_EQ(0u, c.front.present + c.behind.present);
+}
+
+// A policy from outside: the least often used way goes.
+struct Often {
+  std::map<std::pair<uint32_t, uint32_t>, unsigned> uses;
+  unsigned touches = 0;
+  ims_cache_policy policy() {
+    ims_cache_policy p = {};
+    p.ctx = this;
+    p.touch = [](void *ctx, const ims_cache *c, uint32_t set, uint32_t way, bool fill) {
+      Often *o = static_cast<Often *>(ctx);
+      EXPECT_LT(set, c->sets);
+      EXPECT_LT(way, c->ways);
+      unsigned &n = o->uses[{set, way}];
+      n = fill ? 1 : n + 1;
+      o->touches++;
+    };
+    p.victim = [](void *ctx, const ims_cache *c, uint32_t set) {
+      Often *o = static_cast<Often *>(ctx);
+      uint32_t least = 0;
+      for (uint32_t way = 1; way < c->ways; way++)
+        if (o->uses[{set, way}] < o->uses[{set, least}])
+          least = way;
+      return least;
+    };
+    return p;
+  }
+};
+
+TEST(Policy, PlugsIn) {
+  for (bool sized : {false, true}) {
+    Often often;
+    ims_cache_policy policy = often.policy();
+    Cache c(4, 0, IMS_REPLACE_LRU, sized, 1, 1, false, &policy);
+    auto addr = [&](uint64_t n) { return sized ? n << 12 : page(n).addr; };
+    for (uint64_t n = 0; n < 4; n++)
+      c.put(page(n));
+    for (uint64_t n : {2u, 0u, 0u, 0u, 1u, 1u, 3u, 3u, 3u, 2u, 1u})
+      ASSERT_NE(nullptr, c.get(addr(n), 1));
+    EXPECT_EQ(15u, often.touches) << "each use is told, also of what was used last";
+    c.put(page(9)); // in place of 2; LRU would have given up 0
+    EXPECT_EQ(nullptr, c.get(addr(2), 1));
+    for (uint64_t n : {0u, 1u, 3u, 9u})
+      EXPECT_NE(nullptr, c.get(addr(n), 1)) << n;
+  }
+}
+
+TEST(Policy, HoldsToTheRulesOfTheCache) {
+  Often often;
+  ims_cache_policy policy = often.policy();
+  Cache c(48, 3, IMS_REPLACE_LRU, true, 1, 2, true, &policy);
+  std::mt19937_64 random(3);
+  for (int n = 0; n < 3000; n++) {
+    ims_cache_tenant(&c, static_cast<uint32_t>(random() % 5));
+    Item i = page(random() % 100, 1 + random() % 2);
+    if (random() % 2) {
+      c.put(i);
+    } else if (const uint64_t *found = c.get(i.addr >> 12 << 12, i.id)) {
+      EXPECT_EQ(i.value, *found);
+    }
+  }
+  EXPECT_LE(c.items().size(), c.entries);
+  EXPECT_EQ(c.present, c.items().size());
+  EXPECT_GT(c.count.evictions, 100u);
+  EXPECT_EQ(often.touches, c.count.hits + c.count.fills);
+}
+
+TEST(Policy, MayNotReachBeyondTheSet) {
+  ims_cache_policy policy = {};
+  policy.touch = [](void *, const ims_cache *, uint32_t, uint32_t, bool) {};
+  policy.victim = [](void *, const ims_cache *, uint32_t) { return 1000u; };
+  Cache c(8, 2, IMS_REPLACE_LRU, true, 1, 1, false, &policy);
+  for (uint64_t n = 0; n < 100; n++)
+    c.put(page(n));
+  EXPECT_EQ(8u, c.items().size());
 }
 
 } // namespace

@@ -27,7 +27,12 @@ unsigned pages_of(u64 bytes) { return static_cast<unsigned>((bytes + 4095) / 409
 Config::Config() { ims_smmuv3_config_default(this); }
 
 Config &Config::no_caches() {
-  ste_entries = cd_entries = iotlb_entries = ipa_entries = s1_walk_entries = s2_walk_entries = 0;
+  const std::string size = "_entries";
+  for (unsigned i = 0; const ims_option *o = ims_smmuv3_options(i); i++) {
+    std::string name = o->name;
+    if (name.size() > size.size() && name.compare(name.size() - size.size(), size.size(), size) == 0)
+      ims_option_set(static_cast<ims_smmuv3_config *>(this), o, 0);
+  }
   return *this;
 }
 

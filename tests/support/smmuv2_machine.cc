@@ -23,7 +23,12 @@ unsigned pages_of(u64 bytes) { return bytes < 4096 ? 1 : static_cast<unsigned>(b
 Config::Config() { ims_smmuv2_config_default(this); }
 
 Config &Config::no_caches() {
-  iotlb_entries = ipa_entries = s1_walk_entries = s2_walk_entries = 0;
+  const std::string size = "_entries";
+  for (unsigned i = 0; const ims_option *o = ims_smmuv2_options(i); i++) {
+    std::string name = o->name;
+    if (name.size() > size.size() && name.compare(name.size() - size.size(), size.size(), size) == 0)
+      ims_option_set(static_cast<ims_smmuv2_config *>(this), o, 0);
+  }
   return *this;
 }
 

@@ -26,7 +26,12 @@ Config::Config() {
 }
 
 Config &Config::no_caches() {
-  context_entries = pasid_entries = iotlb_entries = nested_entries = s1_psc_entries = s2_psc_entries = 0;
+  const std::string size = "_entries";
+  for (unsigned i = 0; const ims_option *o = ims_vtd_options(i); i++) {
+    std::string name = o->name;
+    if (name.size() > size.size() && name.compare(name.size() - size.size(), size.size(), size) == 0)
+      ims_option_set(static_cast<ims_vtd_config *>(this), o, 0);
+  }
   return *this;
 }
 

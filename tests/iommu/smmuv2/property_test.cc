@@ -2,6 +2,7 @@
 // Properties over random machines. A second unit without any cache looks at the same memory and has the same registers:
 //   - after any edits, each followed by exactly the maintenance that software owes, both answer alike;
 //   - whatever the registers and tables hold, a translation ends, both ways of driving it agree, and its fault has a row.
+#include "tests/iommu/cache_options.h"
 #include "tests/iommu/smmuv2/world.h"
 
 #include <memory>
@@ -34,6 +35,8 @@ Config random_config(Random &random) {
   size(c.s2_walk_entries, c.s2_walk_ways);
   c.replacement = random() % 4;
   c.walk_ipa = random() % 2;
+  if (random() % 2)
+    random_cache_options(static_cast<ims_smmuv2_config *>(&c), ims_smmuv2_options, random);
   return c;
 }
 

@@ -6,6 +6,7 @@
 //   - whatever bytes lie in the structures, a translation ends, both ways of driving it agree, and nothing crashes.
 // Software keeps the rules that the architecture makes for it: one ASID is one address space, global pages are the same in
 // all of a VMID, runs under the contiguous hint are alike, and what a VMID's stage 2 is does not depend on the stream.
+#include "tests/iommu/cache_options.h"
 #include "tests/iommu/smmuv3/world.h"
 
 #include <gtest/gtest.h>
@@ -84,6 +85,8 @@ Config random_config(Random &random) {
   c.httu = random() % 4;
   c.version = 4;
   c.xnx = random() % 2;
+  if (random() % 2)
+    random_cache_options(static_cast<ims_smmuv3_config *>(&c), ims_smmuv3_options, random);
   return c;
 }
 
@@ -700,7 +703,7 @@ TEST_P(StaleIsOnceTrue, LeavesChange) {
         }
         w.events();
       }
-      if (c.iotlb_entries >= 16) {
+      if (c.iotlb_entries / (c.iotlb_partitions ? c.iotlb_partitions : 1) >= 16) {
         EXPECT_GT(stale, 0u) << "something has been cached";
       }
     }
