@@ -260,9 +260,11 @@ void Timeline::Unit::close_stretch(Request &r, uint64_t number) {
 void Timeline::Unit::arrived(Ticks t, uint64_t number, const ims_request &r) {
   if (t >= window_.to)
     return;
-  auto [at, fresh] = open_.try_emplace(number);
-  if (!fresh)
-    return; // it steps already, or its number is taken
+  auto at = open_.try_emplace(number).first;
+  if (at->second.arrived)
+    return;
+  close_stretch(at->second, number); // of a translation ahead that nobody finished
+  at->second = {};
   at->second.request = r;
   at->second.arrival = t;
   at->second.arrived = true;

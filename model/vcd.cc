@@ -93,7 +93,8 @@ void Vcd::settle() {
   bool within = window_.holds(now_);
   if (within && now_ > window_.from && !begun_)
     begin();
-  if (within && begun_) {
+  bool differ = std::any_of(variables_.begin(), variables_.end(), [](const Variable &v) { return v.value != v.shown; });
+  if (within && begun_ && differ) {
     write_("#" + std::to_string(now_) + "\n");
     written_ = now_;
   }

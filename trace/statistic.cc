@@ -2,6 +2,7 @@
 #include "trace/statistic.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace ims {
 
@@ -36,11 +37,11 @@ std::string json_string(const std::string &text) {
 
 std::string json_value(const Statistic &s) {
   if (s.kind != Statistic::HISTOGRAM)
-    return s.values()[0].second;
+    return s.numbers()[0].value;
   std::string out = "{";
   size_t prefix = s.key().size() + 1;
-  for (const auto &[key, value] : s.values())
-    out += json_string(key.substr(prefix)) + ": " + value + ", ";
+  for (const Statistic::Number &n : s.numbers())
+    out += json_string(n.key.substr(prefix)) + ": " + n.value + ", ";
   out += "\"bins\": [";
   const char *comma = "";
   for (const HistogramSummary::Bin &b : s.histogram.bins) {
@@ -74,43 +75,43 @@ std::string mean_text(uint64_t sum, uint64_t count) {
 
 std::string Statistic::key() const { return object.empty() ? name : object + "." + name; }
 
-std::vector<std::pair<std::string, std::string>> Statistic::values() const {
+std::vector<Statistic::Number> Statistic::numbers() const {
   std::string k = key();
   switch (kind) {
-  case COUNT: return {{k, number(count)}};
-  case MEAN: return {{k, mean_text(count, of)}};
+  case COUNT: return {{k, number(count), unit}};
+  case MEAN: return {{k, mean_text(count, of), unit}};
   case HISTOGRAM: break;
   }
   const HistogramSummary &h = histogram;
-  return {{k + ".count", number(h.count)}, {k + ".min", number(h.min)}, {k + ".mean", mean_text(h.sum, h.count)},
-          {k + ".p50", number(h.p50)},     {k + ".p90", number(h.p90)}, {k + ".p99", number(h.p99)},
-          {k + ".p99.9", number(h.p999)},  {k + ".max", number(h.max)}};
+  return {{k + ".count", number(h.count), "values"},
+          {k + ".min", number(h.min), unit},
+          {k + ".mean", mean_text(h.sum, h.count), unit},
+          {k + ".p50", number(h.p50), unit},
+          {k + ".p90", number(h.p90), unit},
+          {k + ".p99", number(h.p99), unit},
+          {k + ".p99.9", number(h.p999), unit},
+          {k + ".max", number(h.max), unit}};
 }
 
 std::string statistics_text(const std::vector<Statistic> &all, bool interrupted) {
-  struct Row {
-    std::string key, value;
-    const Statistic *of;
-  };
-  std::vector<Row> rows;
+  std::vector<std::pair<Statistic::Number, const char *>> rows; // with their sentences
   size_t keys = 40, values = 14, units = 12;
-  for (const Statistic &s : all) {
-    units = std::max(units, std::string_view(s.unit).size());
-    for (auto &[key, value] : s.values()) {
-      keys = std::max(keys, key.size());
-      values = std::max(values, value.size());
-      rows.push_back({key, value, &s});
+  for (const Statistic &s : all)
+    for (Statistic::Number &n : s.numbers()) {
+      keys = std::max(keys, n.key.size());
+      values = std::max(values, n.value.size());
+      units = std::max(units, n.unit.size());
+      rows.emplace_back(std::move(n), s.sentence);
     }
-  }
   std::string out;
   if (interrupted)
     out += "# interrupted: the run was cut short, and these are the numbers until then\n";
-  for (const Row &r : rows) {
-    std::string line = r.key;
-    pad(&line, keys + 1 + values - r.value.size());
-    line += r.value + "  " + r.of->unit;
+  for (const auto &[n, sentence] : rows) {
+    std::string line = n.key;
+    pad(&line, keys + 1 + values - n.value.size());
+    line += n.value + "  " + n.unit;
     pad(&line, keys + values + units + 5);
-    out += line + "# " + r.of->sentence + "\n";
+    out += line + "# " + sentence + "\n";
   }
   return out;
 }
@@ -129,8 +130,8 @@ std::string statistics_csv(const std::vector<Statistic> &all, bool interrupted) 
   if (interrupted)
     out += "interrupted,true,\n";
   for (const Statistic &s : all)
-    for (const auto &[key, value] : s.values())
-      out += csv_field(key) + "," + value + "," + csv_field(s.unit) + "\n";
+    for (const Statistic::Number &n : s.numbers())
+      out += csv_field(n.key) + "," + n.value + "," + csv_field(n.unit) + "\n";
   return out;
 }
 

@@ -7,7 +7,6 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace ims {
@@ -33,9 +32,11 @@ struct Statistic {
 
   std::string key() const; // "iommu0.IOTLB.hits"
 
-  // Key and value of each number in it: one, but of a histogram "....count", ".min", ".mean", ".p50", ".p90", ".p99",
-  // ".p99.9" and ".max".
-  std::vector<std::pair<std::string, std::string>> values() const;
+  // The numbers in it: one, but of a histogram "....count", ".min", ".mean", ".p50", ".p90", ".p99", ".p99.9", ".max".
+  struct Number {
+    std::string key, value, unit;
+  };
+  std::vector<Number> numbers() const;
 };
 
 // sum / count to three decimals, rounded to the nearest, halves up; "0.000" of nothing.

@@ -110,11 +110,14 @@ TEST(Vcd, WhatChangesSeveralTimesAtOneTimeChangesOnceOrNotAtAll) {
   vcd.set(10, b, 1);
   vcd.set(10, a, 2);
   vcd.set(10, b, 0);
+  vcd.set(15, b, 1);
+  vcd.set(15, b, 0); // and back
   vcd.set(20, a, 2); // no change
   vcd.finish(30);
   Waves w = read_back(text);
   EXPECT_EQ(w.changes["a"], (Changes{{0, 0}, {10, 2}}));
   EXPECT_EQ(w.changes["b"], (Changes{{0, 0}}));
+  EXPECT_EQ(text.find("#15"), std::string::npos);
   EXPECT_EQ(text.find("#20"), std::string::npos);
 }
 

@@ -51,7 +51,10 @@ TEST(Statistics, OfAModuleAreToldInItsOrder) {
   EXPECT_EQ(all[0].key(), "link0.tx.packets");
   EXPECT_EQ(all[0].kind, Statistic::COUNT);
   EXPECT_EQ(all[0].count, 18446744073709551615ull);
-  EXPECT_EQ(all[2].values(), (std::vector<std::pair<std::string, std::string>>{{"link0.tx.packets_mean", "333.333"}}));
+  ASSERT_EQ(all[2].numbers().size(), 1u);
+  EXPECT_EQ(all[2].numbers()[0].key, "link0.tx.packets_mean");
+  EXPECT_EQ(all[2].numbers()[0].value, "333.333");
+  EXPECT_EQ(all[2].numbers()[0].unit, "bytes");
   EXPECT_EQ(all[3].histogram.count, 1000u);
   EXPECT_EQ(all[3].histogram.p999, 100u);
   EXPECT_EQ(all[3].histogram.max, 5000u);
@@ -112,7 +115,7 @@ TEST(Statistics, AsCsvAreKeyValueUnit) {
                                         "link0.tx.packets,18446744073709551615,packets\n"
                                         "link0.tx.stalls,7,packets\n"
                                         "link0.tx.packets_mean,333.333,bytes\n"
-                                        "link0.tx.latency.count,1000,ps\n"
+                                        "link0.tx.latency.count,1000,values\n"
                                         "link0.tx.latency.min,100,ps\n"
                                         "link0.tx.latency.mean,104.900,ps\n"
                                         "link0.tx.latency.p50,100,ps\n"
