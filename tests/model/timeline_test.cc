@@ -3,6 +3,7 @@
 #include "model/observers.h"
 #include "model/timeline.h"
 #include "pgtable/vmsa.h"
+#include "tests/model/rig.h"
 
 #include <algorithm>
 #include <boost/json.hpp>
@@ -414,6 +415,54 @@ TEST(Timeline, SlicesNestWhateverOverlaps) {
       }
     }
     EXPECT_EQ(requests, told.size()) << "seed " << seed;
+  }
+}
+
+// What a unit under load tells: nothing is missing and nothing twice.
+TEST(Timeline, OfAUnitHasAllThatItCounts) {
+  for (unsigned arch : {ARCH_VTD, ARCH_SMMUV3}) {
+    MachineConfig m;
+    m.arch = arch;
+    m.translation = TRANSLATE_NESTED;
+    IommuConfig c;
+    c.walkers = 3;
+    c.pending = 8;
+    Rig rig(m, c);
+    std::string text;
+    Timeline timeline([&](std::string_view s) { text += s; });
+    rig.iommu.observe(&timeline.add_unit("iommu0", arch == ARCH_SMMUV3 ? ims_vmsa_level : nullptr));
+    for (unsigned i = 0; i < 50; i++)
+      rig.device.send(700 * i, rig.stream(), rig.page(i % 13), i % 2);
+    rig.simulation.run();
+    ASSERT_TRUE(rig.device.all_done());
+    timeline.finish(Agenda::of_simulation().now());
+    Picture p = read_back(text);
+    std::map<std::string, uint64_t> slices, reads;
+    uint64_t walks = 0, late = 0;
+    for (const Slice &s : p.slices) {
+      std::string track = s.track.substr(0, s.track.find(' '));
+      slices[track]++;
+      walks += s.name.compare(0, 5, "walk ") == 0;
+      late += s.end_args.contains("unfinished");
+      if (s.depth && s.name.find(" hit") == std::string::npos && s.name.find(" miss") == std::string::npos)
+        reads[track]++;
+    }
+    const IommuCounters &count = rig.iommu.counters();
+    EXPECT_EQ(slices["iommu0/requests"], 50u);
+    EXPECT_EQ(late, 0u);
+    EXPECT_EQ(reads["iommu0/walker"], count.walk_reads + count.updates);
+    EXPECT_EQ(reads["iommu0/look-ups"], 0u);
+    EXPECT_GE(count.walk_reads, 13u * 4);
+    EXPECT_EQ(p.counters["iommu0/hits"].rbegin()->second, count.hits);
+    EXPECT_EQ(p.counters["iommu0/misses"].rbegin()->second, count.misses);
+    EXPECT_EQ(p.counters["iommu0/walkers taken"].rbegin()->second, 0u);
+    EXPECT_EQ(p.counters["iommu0/requests pending"].rbegin()->second, 0u);
+    uint64_t most = 0;
+    for (const auto &[t, n] : p.counters["iommu0/walkers taken"])
+      most = std::max(most, n);
+    EXPECT_EQ(most, 3u);
+    EXPECT_GE(walks, 13u);
+    EXPECT_LE(walks, count.misses);
   }
 }
 
