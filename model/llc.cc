@@ -237,7 +237,7 @@ Arrival Llc::take(unsigned from, Payload &p, const Range &r, Outcome o, Ticks *w
   timed_ = true;
   if (!serve(p, r, o)) {
     count_.passed++;
-    agenda_.at<&Llc::pass_job>(agenda_.now() + config_.miss_ns, this, word(new_job(from, p)));
+    pass(from, p);
     return Arrival::TAKEN;
   }
   if (o == HIT) {
@@ -284,12 +284,6 @@ void Llc::pass(unsigned from, Payload &p) {
   memory.send(p);
 }
 
-void Llc::pass_job(uint64_t job) {
-  auto *j = reinterpret_cast<Job *>(job);
-  free_jobs_.push_back(j);
-  pass(j->from, *j->payload);
-}
-
 void Llc::respond_job(uint64_t job) {
   auto *j = reinterpret_cast<Job *>(job);
   free_jobs_.push_back(j);
@@ -305,7 +299,10 @@ void Llc::done(Payload &p) {
       from = it->second;
       passing_.erase(it);
     }
-    port.respond(from, p);
+    if (config_.size_kb && config_.miss_ns)
+      agenda_.at<&Llc::respond_job>(agenda_.now() + config_.miss_ns, this, word(new_job(from, p)));
+    else
+      port.respond(from, p);
     return;
   }
   if (!f->write_back) {

@@ -6,6 +6,7 @@
 // from its first missing line to its last; lines that another miss is fetching already are waited for instead. A write
 // that allocates takes hit_ns: nobody waits for the memory, and a line written in part is not completed from it. A write
 // that does not, and finds not all of its lines, goes to the memory as it is; so does what debug transport cannot serve.
+// That one goes at once, so that nothing overtakes it, and its miss_ns come afterwards.
 //
 // DMA allocates in dma_ways of the ways, and hits in all, as with DDIO. These ways are a second array of tags here: what
 // walks allocate never takes them, which in a real cache it may.
@@ -134,7 +135,6 @@ private:
   Job *new_job(unsigned from, Payload &p);
   void pass(unsigned from, Payload &p);
   void issue(uint64_t payload);
-  void pass_job(uint64_t job);
   void respond_job(uint64_t job);
   void open_door();
 
