@@ -293,6 +293,7 @@ static enum ims_dma_end finish_piece(struct ims_endpoint *e, struct transfer *t,
 static int go_on(struct ims_endpoint *e, struct transfer *t, enum ims_dma_end *end) {
   while (*end == IMS_DMA_DONE && t->off < t->dma.len) {
     struct ims_dma_piece p = piece_at(e, t);
+    e->piece = (uint32_t)p.len;
     enum ims_dma_end how = t->dma.ats ? send_through_atc(e, &t->dma, &p) : send_untranslated(e, &p);
     int err = how == IMS_DMA_STALLED ? hold(e, t, p.used_valid ? p.used.stag : p.asked.stag) : IMS_ERR_OK;
     if (err) {

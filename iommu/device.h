@@ -94,6 +94,7 @@ struct ims_endpoint {
   uint32_t outstanding, next_group, outstanding_requests;
   struct ims_stalled_dma *stalled; // oldest first
   uint32_t sending;                // requests that the unit is answering now
+  uint32_t piece;                  // bytes of the piece of a DMA that requests are being sent for
   bool page_requests_off;          // after a response failure, until ims_endpoint_enable_page_requests()
   struct ims_endpoint_counters count;
   // How requests reach the unit: NULL is ims_translate(). For those who want to step a translation themselves.

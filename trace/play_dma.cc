@@ -7,20 +7,17 @@
 
 namespace ims {
 
-void PlayerImpl::on_translate(void *ctx, ims_iommu *unit, const ims_request *req, ims_result *res) {
-  static_cast<PlayerImpl *>(ctx)->translate(unit, *req, res);
+void PlayerImpl::on_translate(void *device, ims_iommu *, const ims_request *req, ims_result *res) {
+  auto *d = static_cast<const Device *>(device);
+  d->unit->player->translate(*d, *req, res);
 }
 
 // The same steps as ims_translate() makes, so that they can be counted and told.
-void PlayerImpl::translate(ims_iommu *unit, const ims_request &req, ims_result *res) {
-  translations.emplace_back();
-  Translation &t = translations.back();
-  t.arch = &arch_of(unit);
-  t.request = req;
+void PlayerImpl::translate_untimed(ims_iommu *unit, Translation *t) {
   Explain told;
   bool tell = options.explain && (!options.explain_line || options.explain_line == event->at.line);
   ims_xlate x = {};
-  ims_xlate_begin(&x, unit, &req, res);
+  ims_xlate_begin(&x, unit, &t->request, &t->result);
   if (tell)
     told.begin(x);
   for (;;) {
@@ -29,18 +26,29 @@ void PlayerImpl::translate(ims_iommu *unit, const ims_request &req, ims_result *
       break;
     ims_xlate_answer(&x, kind);
     if (kind == IMS_STEP_READ)
-      t.reads[x.port.step.what]++;
+      t->reads[x.port.step.what]++;
     else if (kind == IMS_STEP_PROBE)
-      (x.port.answer.hit ? t.hits : t.misses)[x.port.step.cache]++;
+      (x.port.answer.hit ? t->hits : t->misses)[x.port.step.cache]++;
     if (tell)
       told.step(x, kind);
   }
   ims_xlate_finish(&x);
-  t.result = *res;
   if (tell) {
     told.end(x);
     observer->told(told);
   }
+}
+
+void PlayerImpl::translate(const Device &d, const ims_request &req, ims_result *res) {
+  Translation t;
+  t.arch = d.unit->arch;
+  t.request = req;
+  if (options.time)
+    options.time->translate(d.endpoint, req, &t);
+  else
+    translate_untimed(d.unit->iommu, &t);
+  *res = t.result;
+  translations.push_back(t);
   count.translations++;
   count.references += res->refs;
   count.references_max = std::max<uint64_t>(count.references_max, res->refs);

@@ -135,6 +135,8 @@ void PlayerImpl::page_request_event() {
         (r.has_pasid ? ", PASID " + std::to_string(r.pasid) : "") + (r.priv ? ", privileged" : "") +
         (has("group") ? ", group " + std::to_string(given) : "") + (r.last ? "" : ", more will follow"));
   d.response = -1;
+  if (options.time)
+    options.time->page_request(d.endpoint);
   int err = ims_endpoint_request_page(&d.endpoint, &r, &group);
   interrupts();
   if (group != 0xffff)

@@ -15,8 +15,11 @@ void PlayerImpl::memory_event() {
 
 void PlayerImpl::on_note(void *ctx, const ims_note *note) {
   auto *self = static_cast<PlayerImpl *>(ctx);
-  if (!self->over)
-    self->observer->note(*note);
+  if (self->over)
+    return;
+  if (self->options.time)
+    self->options.time->note(*note);
+  self->observer->note(*note);
 }
 
 void PlayerImpl::kernel_event() {
@@ -122,6 +125,8 @@ void PlayerImpl::iommu_event() {
     unit->driven = false;
     ims_iommu_free(unit->iommu);
     units.pop_back();
+  } else if (options.time) {
+    options.time->made(*event, unit->iommu);
   }
   put_error(err);
 }
@@ -157,7 +162,7 @@ void PlayerImpl::device_event() {
     return;
   }
   d->endpoint.translate = on_translate;
-  d->endpoint.translate_ctx = this;
+  d->endpoint.translate_ctx = d.get();
   Device *device = d.get();
   devices.push_back(std::move(d));
   if (device->unit->driven) {
@@ -180,6 +185,8 @@ void PlayerImpl::device_event() {
       devices.pop_back();
     }
   }
+  if (!err && options.time)
+    options.time->made(*event, &device->endpoint);
   put_error(err);
 }
 

@@ -331,6 +331,8 @@ void PlayerImpl::play(const Event &e) {
   event = &e;
   outputs.clear();
   count.events++;
+  if (options.time)
+    options.time->begin(e);
   switch (e.info->id) {
   case EventId::MEMORY: memory_event(); break;
   case EventId::KERNEL: kernel_event(); break;

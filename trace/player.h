@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plays a trace: builds the machine that it describes and carries its events out in their order, untimed. What happens is
-// told to an observer; what was expected and did not come is counted and told too.
+// Plays a trace: builds the machine that it describes and carries its events out in their order. What happens is told to an
+// observer; what was expected and did not come is counted and told too. Time, if it is to pass, comes from outside.
 #pragma once
 
 #include "iommu/device.h"
@@ -61,6 +61,20 @@ public:
   virtual void end(const Event &, unsigned /*expectations*/, unsigned /*failed*/) {}
 };
 
+// Time, for a player that has any: it is told of all that takes some, and carries the requests of devices to the units.
+// Without one a run is untimed: requests are translated where they come, by the same steps.
+class PlayTime {
+public:
+  virtual ~PlayTime() = default;
+  virtual void begin(const Event &) {}                      // the next event is about to be carried out
+  virtual void made(const Event &, ims_iommu *) {}          // a unit, by this event; it stays the player's
+  virtual void made(const Event &, const ims_endpoint *) {} // a device, likewise
+  virtual void note(const ims_note &) {}                    // what the kernel does
+  virtual void page_request(const ims_endpoint &) {}        // a device is about to send one
+  // Does what ims_translate() does, and counts reads, hits and misses of it in *made.
+  virtual void translate(const ims_endpoint &device, const ims_request &request, Translation *made) = 0;
+};
+
 class PlayerImpl;
 
 struct PlayOptions {
@@ -73,6 +87,7 @@ struct PlayOptions {
   bool explain = false;      // tell translations step by step
   unsigned explain_line = 0; // only those of the event of this line; 0: all
   uint64_t max_dma = ~0ull;  // refuse traces that ask for more
+  PlayTime *time = nullptr;  // NULL: untimed. Translations cannot be told step by step then
 };
 
 struct PlayCounters {

@@ -190,11 +190,12 @@ public:
   static bool on_ats_invalidate(void *ctx, const ims_ats_invalidation *inv);
   static void on_page_response(void *ctx, const ims_page_response *resp);
   static void on_resume(void *ctx, const ims_resume *resume);
-  static void on_translate(void *ctx, ims_iommu *unit, const ims_request *req, ims_result *res);
+  static void on_translate(void *device, ims_iommu *unit, const ims_request *req, ims_result *res);
   static void on_note(void *ctx, const ims_note *note);
   static bool on_user_read(void *ctx, void *dst, uint64_t src, size_t len);
   static bool on_user_write(void *ctx, uint64_t dst, const void *src, size_t len);
-  void translate(ims_iommu *unit, const ims_request &req, ims_result *res);
+  void translate(const Device &d, const ims_request &req, ims_result *res);
+  void translate_untimed(ims_iommu *unit, Translation *t);
   void resume(Device &d, const ims_resume &resume);
   void interrupts();
 

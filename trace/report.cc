@@ -23,6 +23,8 @@ const char *const dim = "2", *const green = "32", *const yellow = "33", *const r
 
 std::string plural(uint64_t n, const char *word) { return std::to_string(n) + " " + word + (n == 1 ? "" : "s"); }
 
+std::string nanoseconds(uint64_t ps) { return format("%" PRIu64 ".%03" PRIu64, ps / 1000, ps % 1000); }
+
 std::string rights_text(unsigned rights) {
   std::string text;
   text += rights & IMS_PERM_R ? 'r' : '-';
@@ -84,8 +86,20 @@ std::string Report::paint(const char *code, const std::string &text) const {
   return style_.colour && *code ? std::string("\033[") + code + "m" + text + "\033[0m" : text;
 }
 
+// "         1234.567 ns", or blanks where nothing has changed.
+std::string Report::time_column(uint64_t now) {
+  if (!style_.times)
+    return "";
+  std::string text;
+  if (now != shown_)
+    text = format("%12s ns", nanoseconds(now).c_str());
+  shown_ = now;
+  text.resize(std::max<size_t>(ReportStyle::TIME_COLUMN, text.size()), ' ');
+  return text;
+}
+
 // Words behind a head, broken between words; lines that follow hang below the first.
-void Report::write_wrapped(const std::string &head, const char *head_colour, const std::string &words,
+void Report::write_wrapped(uint64_t now, const std::string &head, const char *head_colour, const std::string &words,
                            const char *colour, unsigned hang) {
   std::string rest = words;
   bool first = true;
@@ -100,6 +114,7 @@ void Report::write_wrapped(const std::string &head, const char *head_colour, con
     rest.erase(0, cut);
     rest.erase(0, std::min(rest.find_first_not_of(' '), rest.size()));
     part.erase(part.find_last_not_of(' ') + 1);
+    out_ << paint(dim, time_column(now));
     out_ << (first ? paint(head_colour, head) : std::string(head.size() + hang, ' ')) << paint(colour, part) << "\n";
     first = false;
   }
@@ -109,7 +124,7 @@ void Report::line(const char *label, const std::string &words, const char *colou
   flush_begin();
   std::string head = std::string(GUTTER, ' ') + label;
   head.append(head.size() < LABEL ? LABEL - head.size() : 1, ' ');
-  write_wrapped(head, dim, words, colour, 2);
+  write_wrapped(now(), head, dim, words, colour, 2);
 }
 
 // The event's own line. What it returned stands on it where there is nothing else to tell, and room.
@@ -117,7 +132,7 @@ void Report::flush_begin(const std::string &behind, const char *colour) {
   if (!begin_due_)
     return;
   begin_due_ = false;
-  write_wrapped(format("%4u  ", line_), dim, begin_, "", 4);
+  write_wrapped(began_, format("%4u  ", line_), dim, begin_, "", 4);
   if (!behind.empty())
     line("", behind, colour);
 }
@@ -144,6 +159,7 @@ void Report::begin(const Event &event, const std::string &words) {
   building_ = event.info->id == EventId::IOMMU;
   begin_ = words;
   line_ = event.at.line;
+  began_ = now();
   begin_due_ = !style_.quiet;
 }
 
@@ -335,7 +351,8 @@ void Report::flush_results(bool expected) {
     if ((returned || holds) && begin_due_ && results_.size() == 1 &&
         GUTTER + begin_.size() + 3 + value.size() <= style_.width) {
       begin_due_ = false;
-      out_ << paint(dim, format("%4u  ", line_)) << begin_ << " = " << paint(colour, value) << "\n";
+      out_ << paint(dim, time_column(began_) + format("%4u  ", line_)) << begin_ << " = " << paint(colour, value)
+           << "\n";
     } else {
       line(returned ? "returns" : "", value, colour);
     }
@@ -369,6 +386,8 @@ void Report::summary(const Player &player) {
          << paint(colour, words) << "\n";
   };
   row("events", std::to_string(c.events));
+  if (style_.now)
+    row("time", nanoseconds(now()) + " ns simulated");
   row("translations", std::to_string(c.translations) + " of " + plural(c.dmas, "DMA"));
   double mean = c.translations ? static_cast<double>(c.references) / static_cast<double>(c.translations) : 0;
   row("references", format("%" PRIu64 ": mean %.2f, most %" PRIu64 "; configuration %" PRIu64 ", first stage %" PRIu64

@@ -4,6 +4,8 @@
 #pragma once
 
 #include "trace/player.h"
+
+#include <functional>
 #include <iosfwd>
 
 namespace ims {
@@ -13,6 +15,11 @@ struct ReportStyle {
   bool verbose = false; // every note of the kernel, every piece of a DMA
   bool quiet = false;   // failures and nothing else
   unsigned width = 100;
+  std::function<uint64_t()> now = nullptr; // of a timed run, the time in ps
+  // It stands before each line on which it has changed, in a column of its own, TIME_COLUMN characters beside the width.
+  bool times = false;
+
+  enum { TIME_COLUMN = 18 };
 };
 
 class Report : public PlayObserver {
@@ -41,8 +48,8 @@ private:
   };
 
   void line(const char *label, const std::string &words, const char *colour = "");
-  void write_wrapped(const std::string &head, const char *head_colour, const std::string &words, const char *colour,
-                     unsigned hang);
+  void write_wrapped(uint64_t now, const std::string &head, const char *head_colour, const std::string &words,
+                     const char *colour, unsigned hang);
   void flush_begin(const std::string &behind = "", const char *colour = "");
   void flush_stores();
   void flush_notes();
@@ -50,11 +57,14 @@ private:
   void flush_results(bool expected);
   void print_piece(const ims_dma_piece &piece, const std::vector<Translation> &made);
   std::string paint(const char *code, const std::string &text) const;
+  uint64_t now() const { return style_.now ? style_.now() : 0; }
+  std::string time_column(uint64_t now);
 
   std::ostream &out_;
   ReportStyle style_;
   std::string begin_; // words of the event at hand, not printed yet
   unsigned line_ = 0;
+  uint64_t began_ = 0, shown_ = ~0ull; // when the event did; the time shown last
   bool begin_due_ = false;
   std::vector<Store> stores_;
   uint64_t hidden_stores_ = 0; // of the kind of the last one, too many to tell
