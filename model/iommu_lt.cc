@@ -23,6 +23,7 @@ bool IommuImpl::translate_lt(const ims_request &r, ims_result *res, sc_core::sc_
   ims_xlate x;
   LookUp last = LOOK_NONE;
   bool missed = false;
+  Ticks walking_since = 0; // of t
   ims_xlate_begin(&x, unit_, &r, res);
   for (;;) {
     ims_step_kind kind = ims_xlate_step(&x);
@@ -38,10 +39,16 @@ bool IommuImpl::translate_lt(const ims_request &r, ims_result *res, sc_core::sc_
     case IMS_STEP_READ:
     case IMS_STEP_UPDATE:
       last = LOOK_NONE;
+      if (!missed)
+        walking_since = t.value();
       missed = true;
       walk_lt(x, kind, t);
       break;
-    default: ims_xlate_finish(&x); return missed;
+    default:
+      ims_xlate_finish(&x);
+      if (missed)
+        count_.busy_ps += t.value() - walking_since;
+      return missed;
     }
     if (observer_)
       observer_->step(begin, agenda_.now() + t.value(), number, 0, kind, x.port.step, x.port.answer.hit);
@@ -52,7 +59,8 @@ void IommuImpl::device_b_transport(unsigned, Payload &p, sc_core::sc_time &t) {
   auto *e = p.get_extension<DmaExtension>();
   ims_request r;
   ims_result local, *res = e ? &e->result : &local;
-  const sc_core::sc_time before = t;
+  sc_core::sc_time before = t;
+  Ticks earlier = 0; // before the thread waited
   const uint64_t number = lt_number_++;
   take_request(p, e, &r);
   t += to_sc(config_.request_ns);
@@ -73,8 +81,9 @@ void IommuImpl::device_b_transport(unsigned, Payload &p, sc_core::sc_time &t) {
   count_result(r, *res, missed, (t - before).value());
   while (res->status == IMS_STATUS_STALL && !(e && e->stall_returns)) {
     // The thread that sent it waits here until software says what becomes of it.
+    const Ticks arrived = agenda_.now() + before.value() - earlier;
     sc_core::wait(t);
-    t = sc_core::SC_ZERO_TIME;
+    before = t = sc_core::SC_ZERO_TIME;
     sc_core::sc_event resumed;
     Flight f;
     f.request = r;
@@ -83,6 +92,7 @@ void IommuImpl::device_b_transport(unsigned, Payload &p, sc_core::sc_time &t) {
     stalled_[{r.source, res->stag}] = &f;
     stalled_count_++;
     sc_core::wait(resumed);
+    earlier = agenda_.now() - arrived;
     if (f.resumption != IMS_RESUME_RETRY) {
       res->status = IMS_STATUS_ABORT;
       res->completion = f.resumption == IMS_RESUME_ZERO ? IMS_CPL_ZERO : IMS_CPL_CA;
@@ -91,11 +101,12 @@ void IommuImpl::device_b_transport(unsigned, Payload &p, sc_core::sc_time &t) {
       break;
     }
     missed = translate_lt(r, res, t, number);
-    count_result(r, *res, missed, (t - before).value());
+    count_result(r, *res, missed, earlier + (t - before).value());
   }
   if (observer_)
     observer_->finished(agenda_.now() + t.value(), number, r, *res);
   t += to_sc(config_.response_ns);
+  count_.pending_ps += earlier + (t - before).value();
   bool passes = res->status == IMS_STATUS_OK || res->status == IMS_STATUS_BYPASS;
   if (!passes || r.type == IMS_TRANSLATION_REQUEST) {
     p.set_response_status(refusal(*res));
