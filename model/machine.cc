@@ -33,6 +33,12 @@ void machine_check(int err, const char *what) {
     machine_error(std::string(what) + ": " + ims_strerror(err));
 }
 
+void without_cache(void *config, const ims_option &row) {
+  const std::string name = row.name, suffix = "_entries";
+  if (!row.feature && name.size() > suffix.size() && !name.compare(name.size() - suffix.size(), suffix.size(), suffix))
+    ims_option_set(config, &row, 0);
+}
+
 unsigned log2_up(uint64_t value) {
   unsigned n = 0;
   while (n < 63 && uint64_t{1} << n < value)
@@ -496,7 +502,9 @@ bool MachineImpl::completed(uint64_t ticket) {
 
 void MachineImpl::index_read(uint64_t value) {
   uint64_t mask = ring_keeps_one_free ? (uint64_t{1} << cfg.queue_log2) - 1 : (uint64_t{2} << cfg.queue_log2) - 1;
-  head_ += (index_of(value) - head_) & mask;
+  uint64_t ahead = (index_of(value) - head_) & mask;
+  if (ahead <= tail_ - head_) // else it was read before one that is known already
+    head_ += ahead;
   for (; !open_.empty() && open_.front().end <= head_; open_.pop_front())
     done_ = open_.front().ticket;
 }
@@ -665,7 +673,11 @@ unsigned Machine::room() const { return impl_->room(); }
 bool Machine::completed(uint64_t ticket) { return impl_->completed(ticket); }
 Mmio Machine::index_register() const { return impl_->index_register(); }
 void Machine::index_read(uint64_t value) { impl_->index_read(value); }
-void Machine::interrupt_on_completion(bool on) { impl_->completion_interrupt = on; }
+void Machine::interrupt_on_completion(bool on) {
+  if (on && !impl_->can_interrupt())
+    machine_error("interrupts need smmuv3.msi");
+  impl_->completion_interrupt = on;
+}
 Mmio Machine::acknowledge_completion() const { return impl_->acknowledge(); }
 
 Interrupt Machine::interrupt(uint64_t address, uint32_t data) const {

@@ -191,7 +191,7 @@ public:
   // With sync = index: the register that tells, and what it told.
   Mmio index_register() const;
   void index_read(uint64_t value);
-  // Waits raise an interrupt beside the word in memory. To be acknowledged before completed() is asked, unless size is 0.
+  // Waits raise an interrupt beside the word in memory. Throws std::runtime_error if they cannot. To be acknowledged before completed() is asked, unless size is 0.
   void interrupt_on_completion(bool on);
   Mmio acknowledge_completion() const;
 

@@ -16,6 +16,8 @@ namespace ims::model {
 void machine_check(int err, const char *what);
 
 inline uint64_t round_up(uint64_t value, uint64_t unit) { return (value + unit - 1) / unit * unit; }
+// Sets a row of a unit's configuration to 0 if it is the size of a cache.
+void without_cache(void *config, const ims_option &row);
 unsigned log2_up(uint64_t value); // smallest n with 2^n >= value
 
 // A part of physical memory that hands out units of 2^unit bytes: in order, or in a random one.
@@ -75,6 +77,7 @@ public:
   virtual Mmio index_register() const = 0;
   virtual uint32_t index_of(uint64_t value) const = 0; // entries
   virtual Mmio acknowledge() const { return {}; }
+  virtual bool can_interrupt() const { return true; }
   virtual bool drain_next(Drain &d, uint64_t read, Mmio *next) = 0;
 
   Doorbell submit(const Entries &entries);

@@ -46,6 +46,7 @@ public:
   uint32_t index_of(uint64_t value) const override {
     return static_cast<uint32_t>(value & ((uint64_t{2} << cfg.queue_log2) - 1));
   }
+  bool can_interrupt() const override { return smmu_.msi; }
   bool drain_next(Drain &d, uint64_t read, Mmio *next) override;
 
 private:
@@ -275,8 +276,8 @@ void SmmuMachine::stream_entry(unsigned t, unsigned p, uint64_t s1_root) {
 
 ims_iommu *SmmuMachine::make(const ims_iommu_bus *bus, bool caches) const {
   ims_smmuv3_config c = smmu_;
-  if (!caches)
-    c.ste_entries = c.cd_entries = c.iotlb_entries = c.ipa_entries = c.s1_walk_entries = c.s2_walk_entries = 0;
+  for (unsigned i = 0; !caches && ims_smmuv3_options(i); i++)
+    without_cache(&c, *ims_smmuv3_options(i));
   ims_iommu *unit = nullptr;
   machine_check(ims_smmuv3_new(&unit, &c, const_cast<ims_mem *>(&mem), bus), "unit");
   return unit;

@@ -145,8 +145,8 @@ void VtdMachine::stream_entry(unsigned t, unsigned p, uint64_t s1_root) {
 
 ims_iommu *VtdMachine::make(const ims_iommu_bus *bus, bool caches) const {
   ims_vtd_config c = vtd_;
-  if (!caches)
-    c.context_entries = c.pasid_entries = c.iotlb_entries = c.nested_entries = c.s1_psc_entries = c.s2_psc_entries = 0;
+  for (unsigned i = 0; !caches && ims_vtd_options(i); i++)
+    without_cache(&c, *ims_vtd_options(i));
   ims_iommu *unit = nullptr;
   machine_check(ims_vtd_new(&unit, &c, const_cast<ims_mem *>(&mem), bus), "unit");
   return unit;
