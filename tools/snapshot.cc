@@ -4,6 +4,7 @@
 #include "mem/image.h"
 #include "tools/error.h"
 #include "tools/file.h"
+#include "tools/system_config.h"
 #include "trace/nearest.h"
 #include "trace/number.h"
 
@@ -234,7 +235,7 @@ void Snapshot::load_files(const std::vector<std::string> &files) {
 
 void Snapshot::make_unit(const ConfigSources &sources, Caches caches) {
   const Arch &arch = *registers_.arch;
-  Config config;
+  SystemConfig config;
   std::vector<const RegisterFile::Row *> state;
   for (const RegisterFile::Row &row : registers_.rows) {
     int reg = arch.find_register(row.name);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "tools/config.h"
+#include "trace/arch.h"
 #include <string>
 #include <vector>
 

@@ -23,10 +23,9 @@ int cmd_translate(int argc, char **argv) {
       "program's copy of the memory and stay set from request to request; no answer depends on them.",
       "  iommusim translate mem.elf iommu.regs --requests requests.tsv -o answers.tsv");
   o.positional("snapshot", "files", -1);
+  add_config_options(o, "what the snapshot says");
   o.add()("requests,r", po::value<std::string>()->value_name("FILE.tsv"),
           "the requests; - is standard input")("warm", "caches live on from request to request, sized as configured")(
-      "config", po::value<std::string>()->value_name("FILE"), "JSON configuration on top of what the snapshot says")(
-      "set", po::value<std::vector<std::string>>()->value_name("KEY=VALUE"), "one key of it; may be repeated")(
       "output,o", po::value<std::string>()->value_name("FILE"), "answers go here, whole or not at all");
   if (!o.parse(argc, argv))
     return 0;
@@ -36,8 +35,7 @@ int cmd_translate(int argc, char **argv) {
     fail("translate: no --requests, expected a TSV file");
 
   bool warm = o.has("warm");
-  Snapshot snapshot(o.list("snapshot"), {o.text("config"), o.list("set")},
-                    warm ? Snapshot::CACHES_CONFIGURED : Snapshot::CACHES_NONE);
+  Snapshot snapshot(o.list("snapshot"), config_sources(o), warm ? Snapshot::CACHES_CONFIGURED : Snapshot::CACHES_NONE);
   RequestReader requests(o.text("requests"), snapshot.arch().source_bits);
   Output output(o.text("output"));
 

@@ -139,9 +139,8 @@ int cmd_walk(int argc, char **argv) {
       "type,t", text("TYPE")->default_value("untranslated"), "untranslated, translation-request or translated")(
       "refs-only", "the references and the answer, a line each")("format", text("text|json")->default_value("text"),
                                                                  "json: for programs")(
-      "caches", "let the caches take part, sized as configured")("warm", "likewise, after the same request before")(
-      "config", text("FILE"), "JSON configuration on top of what the snapshot says")(
-      "set", po::value<std::vector<std::string>>()->value_name("KEY=VALUE"), "one key of it; may be repeated");
+      "caches", "let the caches take part, sized as configured")("warm", "likewise, after the same request before");
+  add_config_options(o, "what the snapshot says");
   if (!o.parse(argc, argv))
     return 0;
   if (!o.has("snapshot"))
@@ -152,7 +151,7 @@ int cmd_walk(int argc, char **argv) {
   if (format == "json" && o.has("refs-only"))
     fail("walk: --refs-only goes with --format text");
   bool warm = o.has("warm");
-  Snapshot snapshot(o.list("snapshot"), {o.text("config"), o.list("set")},
+  Snapshot snapshot(o.list("snapshot"), config_sources(o),
                     warm || o.has("caches") ? Snapshot::CACHES_CONFIGURED : Snapshot::CACHES_NONE);
   ims_request request = request_of(o, snapshot.arch());
   if (warm) {

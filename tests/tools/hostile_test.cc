@@ -6,6 +6,7 @@
 #include "tools/error.h"
 #include "tools/requests.h"
 #include "tools/snapshot.h"
+#include "tools/system_config.h"
 #include "trace/explain.h"
 
 #include <random>
@@ -72,7 +73,7 @@ TEST(Hostile, Configurations) {
   expect_taken_or_refused(
       "{\n  // small\n  \"vtd\": {\"iotlb_entries\": 64, \"haw\": 46, \"nest\": true}\n}\n",
       [](const std::string &text) {
-        ims::Config c;
+        ims::SystemConfig c;
         ims::apply_json(c, text, "x.json");
       },
       1000);
