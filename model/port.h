@@ -234,7 +234,11 @@ private:
     free_.push_back(token);
     Ticks when = agenda_.now();
     switch ((owner_->*hooks_.arrive)(id, *p, &when)) {
-    case Arrival::FINISHED: agenda_.at<&ResponsePort::respond_later>(when, this, later(id, *p)); break;
+    case Arrival::FINISHED:
+      agenda_.at<&ResponsePort::respond_later>(when, this, later(id, *p));
+      if (when > agenda_.now())
+        take(id, *p); // or the initiator could send nothing until the response
+      break;
     case Arrival::TAKEN: take(id, *p); break;
     default: break;
     }

@@ -83,6 +83,7 @@ public:
       l.push_back(i->ended ? i->took() : ~0ull);
     return l;
   }
+  size_t payloads_in_use() const { return dmas_.in_use() + walks_.in_use(); }
   Ticks last_end() const {
     Ticks last = 0;
     for (auto &i : items)
