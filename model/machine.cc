@@ -366,13 +366,19 @@ uint64_t MachineImpl::behind(unsigned tenant, uint64_t gpa) {
   return t.table_units[unit] + (offset & ((uint64_t{1} << unit_area.unit) - 1));
 }
 
+void MachineImpl::store(uint64_t hpa, uint64_t word) {
+  if (ims_mem_store64(&mem, hpa, word) != IMS_ERR_OK)
+    machine_error("a store outside memory");
+}
+
 void MachineImpl::store(uint64_t hpa, const void *words, size_t bytes) {
   machine_check(ims_mem_write(&mem, hpa, words, bytes), "memory");
 }
 
 uint64_t MachineImpl::load(uint64_t hpa) {
   uint64_t word = 0;
-  machine_check(ims_mem_load64(&mem, hpa, &word), "memory");
+  if (ims_mem_load64(&mem, hpa, &word) != IMS_ERR_OK)
+    machine_error("a load outside memory");
   return word;
 }
 
@@ -466,33 +472,38 @@ void MachineImpl::guest_free(void *ctx, uint64_t addr, unsigned log2size) {
 // Waits are done in their order, and each writes its ticket over the one before.
 void MachineImpl::reclaim() {
   if (cfg.sync == SYNC_MESSAGE) {
-    auto behind_by = static_cast<uint32_t>(ticket_) - static_cast<uint32_t>(load(status));
+    uint32_t written = 0; // as it was written: 4 bytes
+    memcpy(&written, ims_mem_ptr(&mem, status, sizeof written), sizeof written);
+    uint32_t behind_by = static_cast<uint32_t>(ticket_) - written;
     done_ = std::max(done_, behind_by <= ticket_ ? ticket_ - behind_by : 0);
   }
   for (; !open_.empty() && open_.front().ticket <= done_; open_.pop_front())
     head_ = std::max(head_, open_.front().end);
 }
 
-unsigned MachineImpl::room() {
-  reclaim();
-  uint64_t size = uint64_t{1} << cfg.queue_log2;
-  return static_cast<unsigned>(size - (tail_ - head_) - ring_keeps_one_free);
+unsigned MachineImpl::free_entries() const {
+  return static_cast<unsigned>((uint64_t{1} << cfg.queue_log2) - (tail_ - head_) - ring_keeps_one_free);
 }
 
-Doorbell MachineImpl::submit(const Entries &entries) {
-  Entries all = entries;
+unsigned MachineImpl::room() {
+  reclaim();
+  return free_entries();
+}
+
+Doorbell MachineImpl::submit(Entries &all) {
   wait(all, static_cast<uint32_t>(ticket_ + 1));
-  if (all.size() > room())
+  if (all.size() > free_entries() && all.size() > room())
     return {};
   uint64_t mask = (uint64_t{1} << cfg.queue_log2) - 1;
-  for (const Entry &e : all)
-    store(ring + (tail_++ & mask) * ring_entry, e.word.data(), ring_entry);
+  for (const Entry &e : all) {
+    uint64_t at = ring + (tail_++ & mask) * ring_entry;
+    for (unsigned i = 0; i < ring_entry / 8; i++)
+      store(at + i * 8, e.word[i]);
+  }
   open_.push_back({++ticket_, tail_});
-  Doorbell d = doorbell();
-  d.value = cfg.arch == ARCH_VTD ? (tail_ & mask) * ring_entry : tail_ & (2 * mask + 1);
-  d.ticket = ticket_;
-  d.entries = static_cast<unsigned>(all.size());
-  return d;
+  const bool vtd = cfg.arch == ARCH_VTD;
+  const uint64_t value = vtd ? (tail_ & mask) * ring_entry : tail_ & (2 * mask + 1);
+  return {tail_register, vtd ? 8u : 4u, value, ticket_, static_cast<unsigned>(all.size())};
 }
 
 bool MachineImpl::completed(uint64_t ticket) {
@@ -637,7 +648,7 @@ uint64_t Machine::entries_for(uint64_t bytes) const {
 }
 
 Doorbell Machine::invalidate(size_t stream, uint64_t iova, uint64_t bytes, bool leaf_only) {
-  Entries e;
+  Entries &e = impl_->fresh();
   uint64_t page = page_bytes(), first = iova / page * page;
   if (bytes)
     impl_->invalidate(e, stream, first, round_up(iova + bytes, page) - 1, leaf_only);
@@ -645,30 +656,30 @@ Doorbell Machine::invalidate(size_t stream, uint64_t iova, uint64_t bytes, bool 
 }
 
 Doorbell Machine::invalidate_tenant(size_t stream) {
-  Entries e;
+  Entries &e = impl_->fresh();
   impl_->invalidate_tenant(e, impl_->tenant_of(stream));
   return impl_->submit(e);
 }
 
 Doorbell Machine::invalidate_all() {
-  Entries e;
+  Entries &e = impl_->fresh();
   impl_->invalidate_all(e);
   return impl_->submit(e);
 }
 
 Doorbell Machine::respond(const ims_page_request &request, unsigned code) {
-  Entries e;
+  Entries &e = impl_->fresh();
   impl_->respond(e, request, code);
   return impl_->submit(e);
 }
 
 Doorbell Machine::resume(const LoggedFault &stalled, enum ims_resume_action action) {
-  Entries e;
+  Entries &e = impl_->fresh();
   impl_->resume(e, stalled, action);
   return impl_->submit(e);
 }
 
-Doorbell Machine::synchronize() { return impl_->submit({}); }
+Doorbell Machine::synchronize() { return impl_->submit(impl_->fresh()); }
 unsigned Machine::room() const { return impl_->room(); }
 bool Machine::completed(uint64_t ticket) { return impl_->completed(ticket); }
 Mmio Machine::index_register() const { return impl_->index_register(); }

@@ -73,24 +73,29 @@ public:
   virtual void respond(Entries &out, const ims_page_request &r, unsigned code) = 0;
   virtual void resume(Entries &out, const LoggedFault &f, enum ims_resume_action action);
   virtual void wait(Entries &out, uint32_t ticket) = 0;
-  virtual Doorbell doorbell() const = 0; // for `tail`
   virtual Mmio index_register() const = 0;
   virtual uint32_t index_of(uint64_t value) const = 0; // entries
   virtual Mmio acknowledge() const { return {}; }
   virtual bool can_interrupt() const { return true; }
   virtual bool drain_next(Drain &d, uint64_t read, Mmio *next) = 0;
 
-  Doorbell submit(const Entries &entries);
+  // The list to fill for a submission: one at a time.
+  Entries &fresh() {
+    entries_.clear();
+    return entries_;
+  }
+  Doorbell submit(Entries &entries); // adds the wait
   bool completed(uint64_t ticket);
   void index_read(uint64_t value);
   unsigned room();
+  unsigned free_entries() const; // of what is known so far
 
   // Memory for structures: `bytes`, aligned to their size, zeroed. In the guest's table space: a gpa of this tenant.
   uint64_t structure(uint64_t bytes);
   uint64_t guest_structure(unsigned tenant, uint64_t bytes);
   uint64_t behind(unsigned tenant, uint64_t gpa); // hpa of something in the guest's table space
   void store(uint64_t hpa, const void *words, size_t bytes);
-  void store(uint64_t hpa, uint64_t word) { store(hpa, &word, 8); }
+  void store(uint64_t hpa, uint64_t word);
   uint64_t load(uint64_t hpa);
 
   uint64_t gpa_of(size_t stream, uint64_t offset) const;
@@ -126,6 +131,7 @@ public:
   uint32_t first_pasid = 1;
   uint64_t structure_bytes = 0;       // bound, all in all
   uint64_t guest_structure_bytes = 0; // of a tenant, in its guest's memory
+  uint32_t tail_register = 0;         // its offset
   unsigned ring_entry = 16;           // bytes
   bool ring_keeps_one_free = false;
 
@@ -174,6 +180,7 @@ private:
     uint64_t ticket, end; // the ring's tail behind it
   };
   std::deque<Submission> open_;
+  Entries entries_;
   uint64_t head_ = 0, tail_ = 0; // entries ever
   uint64_t ticket_ = 0, done_ = 0;
   void reclaim();

@@ -15,11 +15,21 @@ constexpr unsigned split = 8;           // StreamID bits of a leaf of the stream
 constexpr unsigned cd_leaf = 6;         // SubstreamID bits of a leaf of the CD table, 4 KB
 constexpr unsigned range_commands = 64; // of single pages, before a whole ASID is cheaper
 
+// Where the fields of a command lie, for the compiler to see.
+constexpr struct {
+  uint8_t low, bits;
+} places[] = {
+#define IMS_X(name, low, bits, sentence) {low, bits},
+    IMS_SMMUV3_COMMAND_FIELDS(IMS_X)
+#undef IMS_X
+};
+
 class Command {
 public:
   explicit Command(enum ims_smmuv3_command op) { set(IMS_SMMUV3_COMMAND_OP_FIELD, op); }
-  Command &set(enum ims_smmuv3_command_field field, uint64_t value) {
-    ims_smmuv3_command_set(entry.word.data(), field, value);
+  Command &set(enum ims_smmuv3_command_field field, uint64_t value) { // once a field
+    entry.word[places[field].low / 64] |= (value & (~uint64_t{0} >> (64 - places[field].bits)))
+                                          << places[field].low % 64;
     return *this;
   }
   Entry entry;
@@ -41,7 +51,6 @@ public:
   void respond(Entries &out, const ims_page_request &r, unsigned code) override;
   void resume(Entries &out, const LoggedFault &f, enum ims_resume_action action) override;
   void wait(Entries &out, uint32_t ticket) override;
-  Doorbell doorbell() const override { return {IMS_SMMUV3_OFF_CMDQ_PROD, 4}; }
   Mmio index_register() const override { return {IMS_SMMUV3_OFF_CMDQ_CONS, 4, 0, false}; }
   uint32_t index_of(uint64_t value) const override {
     return static_cast<uint32_t>(value & ((uint64_t{2} << cfg.queue_log2) - 1));
@@ -172,6 +181,7 @@ void SmmuMachine::settle() {
     settle_s2();
   address_bits = std::min(oas, 48u);
   shape.s = cfg.translation == TRANSLATE_OFF ? 0 : cfg.stream_table ? 2 : 1;
+  tail_register = IMS_SMMUV3_OFF_CMDQ_PROD;
   ring_entry = 16;
 
   // A root is as large as its input needs, and aligned to that.
@@ -425,7 +435,7 @@ void SmmuMachine::resume(Entries &out, const LoggedFault &f, enum ims_resume_act
 
 void SmmuMachine::wait(Entries &out, uint32_t ticket) {
   Command c(IMS_SMMUV3_CMD_SYNC);
-  if (smmu_.msi)
+  if (cfg.sync == SYNC_MESSAGE || completion_interrupt)
     c.set(IMS_SMMUV3_COMMAND_CS_FIELD, 1)
         .set(IMS_SMMUV3_COMMAND_MSH_FIELD, 3)
         .set(IMS_SMMUV3_COMMAND_MSIATTR_FIELD, 0xf)

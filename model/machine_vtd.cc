@@ -26,7 +26,6 @@ public:
   void invalidate_all(Entries &out) override { out.push_back({{2 | 1 << 4, 0}}); }
   void respond(Entries &out, const ims_page_request &r, unsigned code) override;
   void wait(Entries &out, uint32_t ticket) override;
-  Doorbell doorbell() const override { return {IMS_VTD_OFF_IQT, 8}; }
   Mmio index_register() const override { return {IMS_VTD_OFF_IQH, 8, 0, false}; }
   uint32_t index_of(uint64_t value) const override {
     return static_cast<uint32_t>((value & (ring_entry * (uint64_t{1} << cfg.queue_log2) - 1)) / ring_entry);
@@ -92,6 +91,7 @@ void VtdMachine::settle() {
   }
   address_bits = vtd_.haw;
   shape.s = cfg.translation == TRANSLATE_OFF ? 0 : 4;
+  tail_register = IMS_VTD_OFF_IQT;
   ring_entry = 32;
   ring_keeps_one_free = true;
   structure_bytes =
