@@ -2,7 +2,7 @@
 // What the translations of all architectures are written with: reading and caching structures, beside the questions of the
 // walk (pgtable/walk_impl.h), and the answers of the untimed run, from the unit's own memory and caches (C only).
 //
-// The macros expect in scope: `now` (struct ims_xlate_hooks, or NULL when each question returns to the caller), `ctx`
+// The macros expect in scope: `now` (struct ims_xlate_hooks), `ctx`
 // (struct ims_iommu), `port`, and the request's `req`.
 #pragma once
 
@@ -15,12 +15,15 @@
 #include "iommu/iommu.h"
 #include "pgtable/walk_impl.h"
 
+// As of walks: without functions each question returns to the caller.
 struct ims_xlate_hooks {
   struct ims_walk_hooks walk;
   bool (*read)(void *ctx, uint64_t hpa, uint64_t *data, unsigned len);
   const void *(*probe)(void *ctx, unsigned cache, const struct ims_tag *tag);
   void (*fill)(void *ctx, unsigned cache, const struct ims_tag *tag, uint64_t aux, const void *item);
 };
+
+#define IMS_NOW (now && now->read)
 
 IMS_INLINE void ims_xlate_describe(struct ims_port *port, unsigned what, unsigned len, uint64_t hpa, uint64_t gpa,
                                    uint64_t iova) {
@@ -35,7 +38,7 @@ IMS_INLINE void ims_xlate_describe(struct ims_port *port, unsigned what, unsigne
       port->answer.ok = false;                                                                                         \
     } else {                                                                                                           \
       port->refs++;                                                                                                    \
-      if (now) {                                                                                                       \
+      if (IMS_NOW) {                                                                                                   \
         port->answer.ok = now->read(ctx, (hpa_), port->answer.data, (len_));                                           \
       } else {                                                                                                         \
         ims_xlate_describe(port, (what_), (len_), (hpa_), (gpa_), (iova_));                                            \
@@ -49,7 +52,7 @@ IMS_INLINE void ims_xlate_describe(struct ims_port *port, unsigned what, unsigne
   do {                                                                                                                 \
     (var) = NULL;                                                                                                      \
     if (ctx->caches >> (cache_)&1) {                                                                                   \
-      if (now) {                                                                                                       \
+      if (IMS_NOW) {                                                                                                   \
         struct ims_tag tag_ = {(key_), 1};                                                                             \
         (var) = now->probe(ctx, (cache_), &tag_);                                                                      \
       } else {                                                                                                         \
@@ -68,7 +71,7 @@ IMS_INLINE void ims_xlate_describe(struct ims_port *port, unsigned what, unsigne
 #define IMS_FILL_STRUCT(state_, n, what_, cache_, key_, aux_, room)                                                    \
   do {                                                                                                                 \
     if (ctx->caches >> (cache_)&1) {                                                                                   \
-      if (now) {                                                                                                       \
+      if (IMS_NOW) {                                                                                                   \
         struct ims_tag tag_ = {(key_), 1};                                                                             \
         now->fill(ctx, (cache_), &tag_, (aux_), &(room));                                                              \
       } else {                                                                                                         \

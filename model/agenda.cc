@@ -24,6 +24,8 @@ Agenda &Agenda::of_simulation() {
     return *agenda;
   if (sc_core::sc_get_time_resolution() != sc_core::sc_time(1, sc_core::SC_PS))
     throw std::logic_error("iommusim: the time resolution has to be 1 ps, which is SystemC's default");
+  if (to_sc(12345) != sc_core::sc_time::from_value(12345))
+    throw std::logic_error("iommusim: sc_time is not what model/time.h takes it for");
   agenda = new Agenda; // lives as long as the context
   agenda_context = sc_core::sc_get_curr_simcontext();
   return *agenda;
@@ -40,10 +42,36 @@ Agenda::Agenda() {
 Agenda::~Agenda() = default;
 
 void Agenda::put(Ticks when, uint64_t sequence, Action action, void *object, uint64_t argument) {
-  heap_.push_back({when, sequence, action, object, argument});
-  std::push_heap(heap_.begin(), heap_.end(), Later());
-  if (!running_ && heap_.front().sequence == sequence)
+  Item item{when, sequence, action, object, argument};
+  if (ring_first_ == ring_end_ || later(item, ring_[(ring_end_ - 1) & mask_])) {
+    if (ring_end_ - ring_first_ > mask_)
+      grow();
+    ring_[ring_end_++ & mask_] = item;
+  } else {
+    heap_.push_back(item);
+    std::push_heap(heap_.begin(), heap_.end(), later);
+  }
+  if (!running_ && first().sequence == sequence)
     event_.notify(to_sc(when - kernel_now())); // earlier than what the event waits for, if it waits
+}
+
+void Agenda::grow() {
+  std::vector<Item> wider(2 * ring_.size());
+  for (size_t i = ring_first_; i != ring_end_; i++)
+    wider[i - ring_first_] = ring_[i & mask_];
+  ring_end_ -= ring_first_;
+  ring_first_ = 0;
+  ring_.swap(wider);
+  mask_ = ring_.size() - 1;
+}
+
+Agenda::Item Agenda::take() {
+  if (from_ring())
+    return ring_[ring_first_++ & mask_];
+  std::pop_heap(heap_.begin(), heap_.end(), later);
+  Item item = heap_.back();
+  heap_.pop_back();
+  return item;
 }
 
 bool Agenda::kernel_allows(Ticks when) const {
@@ -53,7 +81,7 @@ bool Agenda::kernel_allows(Ticks when) const {
 }
 
 bool Agenda::skip_to(Ticks when) {
-  if (!running_ || (!heap_.empty() && heap_.front().when <= when) || !kernel_allows(when))
+  if (!running_ || (!empty() && first().when <= when) || !kernel_allows(when))
     return false;
   now_ = when;
   return true;
@@ -64,22 +92,21 @@ void Agenda::run() {
   kernel_now_ = sc_core::sc_time_stamp().value();
   now_ = std::max(now_, kernel_now_);
   running_ = true;
-  while (!heap_.empty() && kernel_allows(heap_.front().when)) {
-    std::pop_heap(heap_.begin(), heap_.end(), Later());
-    Item item = heap_.back();
-    heap_.pop_back();
+  while (!empty() && kernel_allows(first().when)) {
+    Item item = take();
     now_ = item.when;
     item.action(item.object, item.argument);
   }
   running_ = false;
-  if (!heap_.empty())
-    event_.notify(to_sc(heap_.front().when - kernel_now()));
+  if (!empty())
+    event_.notify(to_sc(first().when - kernel_now()));
   else if (now_ > kernel_now())
     event_.notify(to_sc(now_ - kernel_now())); // the kernel's clock follows
 }
 
 void Agenda::clear() {
   heap_.clear();
+  ring_first_ = ring_end_ = 0;
   event_.cancel();
 }
 

@@ -54,10 +54,7 @@ public:
 
   // For TLM calls: by how much now() is ahead of the kernel; and the time that an annotation means.
   sc_core::sc_time annotation() const { return annotation(now()); }
-  sc_core::sc_time annotation(Ticks when) const {
-    Ticks ahead = when - kernel_now();
-    return ahead ? to_sc(ahead) : sc_core::SC_ZERO_TIME;
-  }
+  sc_core::sc_time annotation(Ticks when) const { return to_sc(when - kernel_now()); }
   Ticks meant_by(const sc_core::sc_time &annotated) const { return kernel_now() + annotated.value(); }
 
   // Wakes a process of the kernel at now().
@@ -70,7 +67,7 @@ public:
 
   uint64_t actions() const { return sequence_; } // ever put on it
   uint64_t wakeups() const { return wakeups_; }  // of the SC_METHOD
-  bool idle() const { return heap_.empty(); }
+  bool idle() const { return heap_.empty() && ring_first_ == ring_end_; }
 
   Ticks kernel_now() const { return running_ ? kernel_now_ : sc_core::sc_time_stamp().value(); }
 
@@ -83,20 +80,27 @@ private:
     void *object;
     uint64_t argument;
   };
-  struct Later {
-    bool operator()(const Item &a, const Item &b) const {
-      return a.when != b.when ? a.when > b.when : a.sequence > b.sequence;
-    }
-  };
+  static bool later(const Item &a, const Item &b) {
+    return a.when != b.when ? a.when > b.when : a.sequence > b.sequence;
+  }
 
   static constexpr uint64_t LAST = uint64_t{1} << 63;
 
   Agenda();
   void put(Ticks when, uint64_t sequence, Action action, void *object, uint64_t argument);
+  void grow();
+  bool empty() const { return idle(); }
+  bool from_ring() const {
+    return heap_.empty() || (ring_first_ != ring_end_ && later(heap_.front(), ring_[ring_first_ & mask_]));
+  }
+  const Item &first() const { return from_ring() ? ring_[ring_first_ & mask_] : heap_.front(); }
+  Item take();
   void run();
   bool kernel_allows(Ticks when) const; // the kernel has nothing to do up to and at `when`
 
-  std::vector<Item> heap_;
+  // Mostly what is put last also comes last: such items stand in a ring, in their order; the others in a heap.
+  std::vector<Item> ring_ = std::vector<Item>(64), heap_;
+  size_t mask_ = 63, ring_first_ = 0, ring_end_ = 0;
   uint64_t sequence_ = 0, wakeups_ = 0;
   Ticks now_ = 0, kernel_now_ = 0; // the latter while it runs: the kernel's clock stands still then
   bool running_ = false, may_run_ahead_ = false;

@@ -188,7 +188,7 @@ void IommuImpl::advance(Flight &f) {
 bool IommuImpl::answer_look_up(Flight &f) {
   LookUp look = f.last_look;
   ims_xlate_answer(&f.xlate, IMS_STEP_PROBE);
-  bool behind = look == LOOK_IOTLB && has_first_level() && 1 /*LEVEL f.xlate*/ != 1;
+  bool behind = look == LOOK_IOTLB && has_first_level() && f.xlate.port.answer.cache_level != 1;
   Ticks done = agenda_.now() + (behind ? config_.iotlb_ns : 0);
   if (Flight *next = look_slots_[look].give()) {
     next->last_look = look;

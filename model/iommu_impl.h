@@ -147,7 +147,7 @@ public:
   void advance(Flight &f);
   void looked_up(uint64_t flight);
   bool answer_look_up(Flight &f);
-  bool has_first_level() const { return false; /*UTLB*/ }
+  bool has_first_level() const { return unit_->caches >> IMS_CACHE_UTLB & 1; }
   void go_on(uint64_t flight);
   bool miss(Flight &f);
   void grant_walker(Flight &f);

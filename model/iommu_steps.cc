@@ -38,7 +38,7 @@ Ticks IommuImpl::look_up_cost(ims_xlate &x, LookUp *last) {
 Ticks IommuImpl::cost_of_answer(const ims_xlate &x, Ticks cost) const {
   if (x.port.step.cache != IMS_CACHE_IOTLB || !has_first_level())
     return cost;
-  return 1 /*LEVEL*/ == 1 ? config_.utlb_ns : config_.utlb_ns + cost;
+  return x.port.answer.cache_level == 1 ? config_.utlb_ns : config_.utlb_ns + cost;
 }
 
 void IommuImpl::prepare_walk(Payload &p, WalkExtension &w, ims_xlate &x, ims_step_kind kind) {

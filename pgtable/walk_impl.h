@@ -13,6 +13,8 @@
 #define IMS_INLINE static inline __attribute__((always_inline, unused))
 
 // How a loop that has memory and caches at hand answers by itself; the results are those of struct ims_answer.
+//
+// Without functions, hooks only tell the family: each question returns to the caller, from a walk that knows its format.
 struct ims_walk_hooks {
   bool vmsa; // which family of formats all stages are of: a constant, so that the other's code goes away
   bool (*read64)(void *ctx, uint64_t hpa, uint64_t *value);
@@ -29,6 +31,8 @@ struct ims_walk_hooks {
       __builtin_unreachable();                                                                                         \
   } while (0)
 
+#define IMS_AT_ONCE(h) ((h) && (h)->read64)
+
 // Told by a part of the walk to the whole: a compare-and-swap was lost, begin again. Never leaves this file.
 enum { IMS_WALK_AGAIN = IMS_STEP_FAULT + 1 };
 
@@ -44,7 +48,7 @@ enum { IMS_WALK_AGAIN = IMS_STEP_FAULT + 1 };
 #define IMS_READ64(state_, n, describe, hpa_, var, failed)                                                             \
   do {                                                                                                                 \
     port->refs++;                                                                                                      \
-    if (h) {                                                                                                           \
+    if (IMS_AT_ONCE(h)) {                                                                                              \
       uint64_t got_ = 0; /* a register: the next address waits for it */                                               \
       if (__builtin_expect(!h->read64(ctx, (hpa_), &got_), 0))                                                         \
         failed;                                                                                                        \
@@ -60,7 +64,7 @@ enum { IMS_WALK_AGAIN = IMS_STEP_FAULT + 1 };
 
 #define IMS_UPDATE64(state_, n, describe, hpa_, old_, desired_)                                                        \
   do {                                                                                                                 \
-    if (h) {                                                                                                           \
+    if (IMS_AT_ONCE(h)) {                                                                                              \
       port->step.old = (old_);                                                                                         \
       port->step.desired = (desired_);                                                                                 \
       port->answer.ok = h->update64(ctx, (hpa_), port->step.old, port->step.desired, &port->answer.data[0]);           \
@@ -74,7 +78,7 @@ enum { IMS_WALK_AGAIN = IMS_STEP_FAULT + 1 };
 
 #define IMS_PROBE_TLB(state_, n, describe, cache_, addr_, id_)                                                         \
   do {                                                                                                                 \
-    if (h) {                                                                                                           \
+    if (IMS_AT_ONCE(h)) {                                                                                              \
       struct ims_tag tag_ = {(addr_), (id_)};                                                                          \
       port->answer.hit = h->probe(ctx, (cache_), &tag_, &port->answer.value);                                          \
     } else {                                                                                                           \
@@ -89,7 +93,7 @@ enum { IMS_WALK_AGAIN = IMS_STEP_FAULT + 1 };
   do {                                                                                                                 \
     struct ims_tag tag_ = {(addr_), (id_)};                                                                            \
     struct ims_tlb_value value_ = {__VA_ARGS__};                                                                       \
-    if (h) {                                                                                                           \
+    if (IMS_AT_ONCE(h)) {                                                                                              \
       h->fill(ctx, (cache_), &tag_, &value_);                                                                          \
     } else {                                                                                                           \
       describe;                                                                                                        \

@@ -354,8 +354,11 @@ IMS_INLINE void begin(const struct ims_request *req, struct ims_result *res, str
 
 void smmu2_begin(struct ims_xlate *x) { begin(x->req, x->res, smmu2_flight_of(x)); }
 
+static const struct ims_xlate_hooks asking = {.walk = {.vmsa = true}};
+
 enum ims_step_kind smmu2_step(struct ims_xlate *x) {
-  enum ims_step_kind kind = advance(smmu2_of(x->iommu), x->req, x->res, smmu2_flight_of(x), &x->walk, &x->port, NULL);
+  enum ims_step_kind kind =
+      advance(smmu2_of(x->iommu), x->req, x->res, smmu2_flight_of(x), &x->walk, &x->port, &asking);
   x->res->refs = x->port.refs;
   return kind;
 }

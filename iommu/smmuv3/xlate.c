@@ -565,8 +565,10 @@ IMS_INLINE void begin(const struct smmuv3 *s, const struct ims_request *req, str
 
 void smmu_begin(struct ims_xlate *x) { begin(smmu_of(x->iommu), x->req, x->res, smmu_flight_of(x)); }
 
+static const struct ims_xlate_hooks asking = {.walk = {.vmsa = true}};
+
 enum ims_step_kind smmu_step(struct ims_xlate *x) {
-  enum ims_step_kind kind = advance(smmu_of(x->iommu), x->req, x->res, smmu_flight_of(x), &x->walk, &x->port, NULL);
+  enum ims_step_kind kind = advance(smmu_of(x->iommu), x->req, x->res, smmu_flight_of(x), &x->walk, &x->port, &asking);
   x->res->refs = x->port.refs;
   return kind;
 }

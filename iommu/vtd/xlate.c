@@ -211,7 +211,7 @@ IMS_INLINE enum ims_step_kind advance(struct vtd *v, const struct ims_request *r
         return refuse(req, res, f->fpd, IMS_VTD_FR_RTA_2);
     }
 
-    if (now && __builtin_expect(seen_last(v, req, f), 1)) // with PASID, so in scalable mode
+    if (IMS_NOW && __builtin_expect(seen_last(v, req, f), 1)) // with PASID, so in scalable mode
       goto found;
 
     // 4. The context entry, by way of the root entry.
@@ -314,7 +314,7 @@ IMS_INLINE enum ims_step_kind advance(struct vtd *v, const struct ims_request *r
       if (__builtin_expect(f->stages->fault != 0, 0))
         return refuse(req, res, f->fpd, f->stages->fault);
 
-      if (now)
+      if (IMS_NOW)
         remember(v, req, f);
 
     found:
@@ -418,9 +418,11 @@ IMS_INLINE void begin(const struct vtd *v, const struct ims_request *req, struct
 
 void vtd_begin(struct ims_xlate *x) { begin(vtd_of(x->iommu), x->req, x->res, vtd_flight_of(x)); }
 
+static const struct ims_xlate_hooks asking = {.walk = {.vmsa = false}};
+
 enum ims_step_kind vtd_step(struct ims_xlate *x) {
   vtd_of(x->iommu)->last.context = NULL; // its probes are answered elsewhere
-  enum ims_step_kind kind = advance(vtd_of(x->iommu), x->req, x->res, vtd_flight_of(x), &x->walk, &x->port, NULL);
+  enum ims_step_kind kind = advance(vtd_of(x->iommu), x->req, x->res, vtd_flight_of(x), &x->walk, &x->port, &asking);
   x->res->refs = x->port.refs;
   return kind;
 }
