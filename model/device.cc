@@ -21,6 +21,10 @@ PatternConfig DeviceConfig::pattern_config() const {
 #undef COPY
 
 enum { PAGE_GROUPS = IMS_PAGE_GROUPS, RESPONSE_SUCCESS = 0, RESPONSE_FAILURE = 15 };
+// What each DMA passes through, loosely timed and with direct access.
+#define HOT __attribute__((always_inline)) inline
+
+enum { AHEAD = 64 };                                     // accesses that are asked of the pattern at once
 enum { TRANSLATION_BYTES = 8, PAGE_REQUEST_BYTES = 16 }; // what such a message carries
 
 // Set-up.
@@ -40,7 +44,7 @@ Device::Device(sc_core::sc_module_name name, const DeviceConfig &config, std::ve
     : sc_module(name), port("port", this, {&Device::done, nullptr, &Device::withdrawn}),
       messages("messages", this, {&Device::message, &Device::message_arrives}), config_(checked(config)),
       streams_(std::move(streams)), pattern_(std::move(pattern)), lt_(timing == Timing::LT),
-      agenda_(Agenda::of_simulation()), tags_(config.tags), path_latency_(PATHS) {
+      agenda_(Agenda::of_simulation()), tags_(config.tags), ahead_(AHEAD), path_latency_(PATHS) {
   if (streams_.empty())
     throw std::invalid_argument("device: found no stream, expected at least one");
   for (const Stream &s : streams_) {
@@ -100,34 +104,114 @@ void Device::start_of_simulation() {
 
 void Device::start() { agenda_.at<&Device::begin>(agenda_.now(), this); }
 
+// The ends of what is loosely timed.
+
+HOT void Device::Ends::put(Ticks when, Payload *payload, uint32_t tag) {
+  if (__builtin_expect(ring_first_ != ring_last_ && ring_[(ring_last_ - 1) & mask_].when > when, 0)) {
+    heap_.push_back({when, order_++, payload, tag});
+    std::push_heap(heap_.begin(), heap_.end(), later);
+    return;
+  }
+  if (__builtin_expect(ring_last_ - ring_first_ > mask_, 0))
+    grow();
+  Item &item = ring_[ring_last_++ & mask_];
+  item.when = when;
+  item.order = order_++;
+  item.payload = payload;
+  item.tag = tag;
+}
+
+void Device::Ends::grow() {
+  std::vector<Item> bigger(ring_.size() * 2);
+  for (size_t i = ring_first_; i != ring_last_; i++)
+    bigger[i & (bigger.size() - 1)] = ring_[i & mask_];
+  ring_ = std::move(bigger);
+  mask_ = ring_.size() - 1;
+}
+
+HOT Payload *Device::Ends::take(uint32_t *tag) {
+  if (__builtin_expect(from_ring(), 1)) {
+    const Item &item = ring_[ring_first_++ & mask_];
+    *tag = item.tag;
+    return item.payload;
+  }
+  std::pop_heap(heap_.begin(), heap_.end(), later);
+  Item item = heap_.back();
+  heap_.pop_back();
+  *tag = item.tag;
+  return item.payload;
+}
+
+// What is written: each eight bytes are the address that they are meant for.
+inline void Device::fill(unsigned char *data, const Tag &t) {
+  for (uint32_t i = 0; i < t.access.bytes; i += 8) {
+    uint64_t word = t.iova + i;
+    memcpy(data + i, &word, 8); // the buffer is a page, so that the last word has room
+  }
+}
+
+// Direct access, if there is a grant for it.
+HOT bool Device::direct(uint32_t tag) {
+  Tag &t = tags_[tag];
+  const Access &a = t.access;
+  const DirectPage &d = direct_page(t.iova / Pattern::PAGE, a.stream);
+  if (d.page != t.iova / Pattern::PAGE || d.stream != a.stream || !(a.write ? d.write : d.read))
+    return false;
+  count_.dmi_hits++;
+  if (config_.data) {
+    unsigned char *at = d.bytes + t.iova % Pattern::PAGE, *data = buffer(tag);
+    if (a.write) {
+      fill(data, t);
+      memcpy(at, data, a.bytes);
+    } else {
+      memcpy(data, at, a.bytes);
+    }
+  }
+  ends_.put(now() + (a.write ? d.write_time : d.read_time), nullptr, tag);
+  if (!in_turn_)
+    wake(ends_.earliest());
+  return true;
+}
+
 // The life of a tag.
 
-void Device::begin(uint64_t) {
-  started_ = due_ = counted_.from = counted_.to = agenda_.now();
-  uint32_t tags = config_.tags;
-  if (pattern_->chains())
-    tags = std::min(tags, pattern_->chains());
-  busy_ = tags;
-  for (uint32_t i = 0; i < tags; i++)
-    next(i);
+// The next access of the pattern; false: there are no more.
+HOT bool Device::take(uint32_t tag, Access *a) {
+  if (config_.count && taken_ == config_.count)
+    return false;
+  if (__builtin_expect(ahead_first_ < ahead_count_, 1)) {
+    const Access &next = ahead_[ahead_first_++]; // member by member, as it was written
+    a->offset = next.offset;
+    a->bytes = next.bytes;
+    a->stream = next.stream;
+    a->write = next.write;
+    a->when = next.when;
+  } else if (pattern_->chains()) {
+    if (!pattern_->next_of(tag, a))
+      return false;
+  } else {
+    ahead_count_ = pattern_->next(ahead_.data(), ahead_.size());
+    ahead_first_ = 1;
+    if (!ahead_count_)
+      return false;
+    *a = ahead_[0];
+  }
+  if (__builtin_expect(a->stream >= streams_.size(), 0))
+    throw std::out_of_range("device: the pattern names stream " + std::to_string(a->stream) + " of " +
+                            std::to_string(streams_.size()));
+  taken_++;
+  return true;
 }
 
 // The tag is free: it takes the next access, if there is one.
-void Device::next(uint32_t tag) {
+HOT void Device::next(uint32_t tag) {
   Tag &t = tags_[tag];
-  bool more = !config_.count || taken_ < config_.count;
-  if (more)
-    more = pattern_->chains() ? pattern_->next_of(tag, &t.access) : pattern_->next(&t.access);
-  if (!more) {
-    if (!--busy_)
-      agenda_.at<&Device::finish>(agenda_.now(), this);
+  if (__builtin_expect(!take(tag, &t.access), 0)) {
+    stop();
     return;
   }
-  if (t.access.stream >= streams_.size())
-    throw std::out_of_range("device: the pattern names stream " + std::to_string(t.access.stream) + " of " +
-                            std::to_string(streams_.size()));
-  taken_++;
-  if (config_.gap_ns || t.access.when) {
+  if (__builtin_expect(config_.gap_ns || t.access.when, 0)) {
+    tell_time();
     Ticks when = std::max(due_, started_ + t.access.when), now = agenda_.now();
     due_ = when + config_.gap_ns;
     if (when > now) {
@@ -139,11 +223,18 @@ void Device::next(uint32_t tag) {
   issue(tag);
 }
 
-void Device::issue(uint32_t tag) {
+// There are no more; the last tag to find out ends it.
+void Device::stop() {
+  tell_time();
+  if (!--busy_)
+    agenda_.at<&Device::finish>(agenda_.now(), this);
+}
+
+HOT void Device::issue(uint32_t tag) {
   Tag &t = tags_[tag];
   count_.issued++;
   in_use_++;
-  t.issued = agenda_.now();
+  t.issued = now();
   t.iova = streams_[t.access.stream].iova + t.access.offset;
   if (config_.ats) {
     t.id = ids_[t.access.stream];
@@ -151,10 +242,22 @@ void Device::issue(uint32_t tag) {
     t.page_tries = 0;
     look_up(tag);
   } else if (direct_.empty() || !direct(tag)) {
-    t.path = UNTRANSLATED;
+    tell_time();
     send_dma(tag, t.iova, IMS_UNTRANSLATED, 0);
   }
 }
+
+void Device::begin(uint64_t) {
+  started_ = due_ = counted_from_ = last_ = agenda_.now();
+  uint32_t tags = config_.tags;
+  if (pattern_->chains())
+    tags = std::min(tags, pattern_->chains());
+  busy_ = tags;
+  for (uint32_t i = 0; i < tags; i++)
+    next(i);
+}
+
+void Device::due(uint64_t tag) { issue(static_cast<uint32_t>(tag)); }
 
 // From the beginning, after something came in between.
 void Device::go(uint32_t tag) {
@@ -170,31 +273,27 @@ void Device::retry(uint32_t tag) {
   agenda_.at<&Device::go_again>(agenda_.now() + config_.retry_ns, this, tag);
 }
 
-// The DMA has ended; nullptr: it arrived.
-void Device::end(uint32_t tag, uint64_t DeviceCounters::*failure) {
+// The DMA has arrived.
+HOT void Device::end(uint32_t tag) {
   Tag &t = tags_[tag];
-  Ticks now = agenda_.now();
-  if (failure) {
-    count_.failed++;
-    count_.*failure += 1;
+  last_ = now();
+  (t.access.write ? count_.bytes_written : count_.bytes_read) += t.access.bytes;
+  if (__builtin_expect(++count_.done > config_.warmup, 1)) {
+    latency_.add(last_ - t.issued);
+    if (config_.ats)
+      path_latency_[t.path].add(last_ - t.issued);
   } else {
-    count_.done++;
-    (t.access.write ? count_.bytes_written : count_.bytes_read) += t.access.bytes;
-    if (count_.done > config_.warmup) {
-      counted_.dmas++;
-      counted_.bytes += t.access.bytes;
-      counted_.to = now;
-      latency_.add(now - t.issued);
-      if (config_.ats || !direct_.empty()) // else there is one path only
-        path_latency_[t.path].add(now - t.issued);
-    } else {
-      counted_.from = counted_.to = now;
-    }
+    counted_from_ = last_;
+    warmup_bytes_ = count_.bytes_read + count_.bytes_written;
   }
-  release(tag);
+  t.state = IDLE;
+  in_use_--;
+  next(tag);
 }
 
-void Device::release(uint32_t tag) {
+void Device::fail(uint32_t tag, uint64_t DeviceCounters::*cause) {
+  count_.failed++;
+  count_.*cause += 1;
   tags_[tag].state = IDLE;
   in_use_--;
   next(tag);
@@ -248,14 +347,6 @@ void Device::send_dma(uint32_t tag, uint64_t address, uint8_t type, Ticks delay)
   send(p, delay);
 }
 
-// What is written: each eight bytes are the address that they are meant for.
-void Device::fill(unsigned char *data, const Tag &t) {
-  for (uint32_t i = 0; i < t.access.bytes; i += 8) {
-    uint64_t word = t.iova + i;
-    memcpy(data + i, &word, 8); // the buffer is a page, so that the last word has room
-  }
-}
-
 void Device::send(Payload &p, Ticks delay) {
   if (!lt_) {
     if (delay)
@@ -304,6 +395,23 @@ void Device::wake(Ticks when) {
   agenda_.at<&Device::turn>(when, this);
 }
 
+// Until when nobody but this device has anything to do, if it calls nobody. Not for long, so that what comes from outside
+// the simulation is seen.
+Ticks Device::quiet_until() const {
+  if (direct_.empty() || !agenda_.idle() || agenda_.now() == agenda_.kernel_now())
+    return 0;
+  Ticks now = agenda_.now(), kernel = sc_core::sc_time_to_pending_activity().value();
+  return std::min(now + 100 * US, kernel > NEVER - now ? NEVER : agenda_.kernel_now() + kernel);
+}
+
+// The agenda's time becomes the device's, which was ahead: somebody will look.
+void Device::tell_time() {
+  if (!quiet_)
+    return;
+  quiet_ = 0;
+  agenda_.skip_to(now_);
+}
+
 // Loosely timed: something has ended by now.
 void Device::turn(uint64_t) {
   if (turn_at_ != agenda_.now())
@@ -312,16 +420,26 @@ void Device::turn(uint64_t) {
   in_turn_ = true;
   while (!ends_.empty()) {
     Ticks when = ends_.earliest();
-    if (when > agenda_.now() && !agenda_.skip_to(when)) {
-      wake(when);
-      break;
+    if (when < quiet_) {
+      now_ = when;
+    } else if (when > agenda_.now()) {
+      tell_time();
+      if (!agenda_.skip_to(when)) {
+        wake(when);
+        break;
+      }
+      now_ = when;
+      quiet_ = quiet_until();
     }
     uint32_t tag;
-    if (Payload *p = ends_.take(&tag))
+    if (Payload *p = ends_.take(&tag)) {
+      tell_time();
       done(*p);
-    else
-      end(tag, nullptr);
+    } else {
+      end(tag);
+    }
   }
+  tell_time();
   in_turn_ = false;
 }
 
@@ -353,37 +471,14 @@ void Device::dma_done(uint32_t tag, Payload &p, const Request &x) {
       count_.zeroed++;
     else if (!direct_.empty() && p.is_dmi_allowed())
       ask_direct(t, p);
-    end(tag, nullptr);
+    end(tag);
   } else {
     bool refused = x.result.status == IMS_STATUS_FAULT || x.result.status == IMS_STATUS_ABORT;
-    end(tag, refused ? &DeviceCounters::refused : &DeviceCounters::no_memory);
+    fail(tag, refused ? &DeviceCounters::refused : &DeviceCounters::no_memory);
   }
 }
 
 // Direct access.
-
-bool Device::direct(uint32_t tag) {
-  Tag &t = tags_[tag];
-  const Access &a = t.access;
-  const DirectPage &d = direct_page(t.iova / Pattern::PAGE, a.stream);
-  if (d.page != t.iova / Pattern::PAGE || d.stream != a.stream || !(a.write ? d.write : d.read))
-    return false;
-  count_.dmi_hits++;
-  t.path = DIRECT;
-  if (config_.data) {
-    unsigned char *at = d.bytes + t.iova % Pattern::PAGE, *data = buffer(tag);
-    if (a.write) {
-      fill(data, t);
-      memcpy(at, data, a.bytes);
-    } else {
-      memcpy(data, at, a.bytes);
-    }
-  }
-  ends_.put(agenda_.now() + (a.write ? d.write_time : d.read_time), nullptr, tag);
-  if (!in_turn_)
-    wake(ends_.earliest());
-  return true;
-}
 
 void Device::ask_direct(const Tag &t, Payload &p) {
   tlm::tlm_dmi dmi;
@@ -526,7 +621,7 @@ void Device::answer(uint32_t tag, const struct ims_result &r, bool arrived, bool
   bool without_rights = r.status == IMS_STATUS_FAULT && r.completion == IMS_CPL_R0;
   unsigned wanted = t.access.write ? IMS_PERM_W : IMS_PERM_R;
   if (!without_rights && (r.status != IMS_STATUS_OK || !arrived))
-    end(tag, &DeviceCounters::refused);
+    fail(tag, &DeviceCounters::refused);
   else if (!without_rights && r.untranslated_only)
     send_dma(tag, t.iova, IMS_UNTRANSLATED, 0);
   else if (!without_rights && (r.rights & wanted))
@@ -543,7 +638,7 @@ void Device::ask_page(uint32_t tag) {
   Tag &t = tags_[tag];
   if (!config_.pri || function_[function_of_[t.access.stream]].page_requests_off ||
       (config_.page_tries && t.page_tries >= config_.page_tries)) {
-    end(tag, &DeviceCounters::no_rights);
+    fail(tag, &DeviceCounters::no_rights);
     return;
   }
   t.path = PAGED;
@@ -625,7 +720,7 @@ void Device::responded(uint64_t word) {
     if (code == RESPONSE_SUCCESS)
       look_up(tag);
     else
-      end(tag, &DeviceCounters::no_rights);
+      fail(tag, &DeviceCounters::no_rights);
   }
   while (page_blocked_.first != NONE && groups_ < config_.page_requests)
     ask_page(take_first(page_blocked_));
@@ -775,7 +870,10 @@ void Device::resumed(uint64_t w) {
     go(tag);
   } else {
     count_.zeroed += action == IMS_RESUME_ZERO;
-    end(tag, action == IMS_RESUME_ZERO ? nullptr : &DeviceCounters::refused);
+    if (action == IMS_RESUME_ZERO)
+      end(tag);
+    else
+      fail(tag, &DeviceCounters::refused);
   }
 }
 
@@ -798,45 +896,16 @@ uint32_t Device::take_first(List &list) {
   return tag;
 }
 
-// The ends of what is loosely timed.
-
-void Device::Ends::put(Ticks when, Payload *payload, uint32_t tag) {
-  if (__builtin_expect(ring_first_ != ring_last_ && ring_[(ring_last_ - 1) & mask_].when > when, 0)) {
-    heap_.push_back({when, order_++, payload, tag});
-    std::push_heap(heap_.begin(), heap_.end(), later);
-    return;
-  }
-  if (__builtin_expect(ring_last_ - ring_first_ > mask_, 0))
-    grow();
-  Item &item = ring_[ring_last_++ & mask_];
-  item.when = when;
-  item.order = order_++;
-  item.payload = payload;
-  item.tag = tag;
-}
-
-void Device::Ends::grow() {
-  std::vector<Item> bigger(ring_.size() * 2);
-  for (size_t i = ring_first_; i != ring_last_; i++)
-    bigger[i & (bigger.size() - 1)] = ring_[i & mask_];
-  ring_ = std::move(bigger);
-  mask_ = ring_.size() - 1;
-}
-
-Payload *Device::Ends::take(uint32_t *tag) {
-  if (__builtin_expect(from_ring(), 1)) {
-    const Item &item = ring_[ring_first_++ & mask_];
-    *tag = item.tag;
-    return item.payload;
-  }
-  std::pop_heap(heap_.begin(), heap_.end(), later);
-  Item item = heap_.back();
-  heap_.pop_back();
-  *tag = item.tag;
-  return item.payload;
-}
-
 // Telling.
+
+Device::Counted Device::counted() const {
+  Counted c;
+  c.dmas = count_.done > config_.warmup ? count_.done - config_.warmup : 0;
+  c.bytes = count_.bytes_read + count_.bytes_written - warmup_bytes_;
+  c.from = counted_from_;
+  c.to = last_;
+  return c;
+}
 
 Device::Occupancy Device::occupancy() const {
   return {in_use_,       translation_.size() - free_translation_.size(), groups_, waiting_, invalidations_waiting_,
@@ -846,9 +915,10 @@ Device::Occupancy Device::occupancy() const {
 void Device::collect(StatisticSink &sink) const {
   IMS_STATISTIC_TELL(sink, name(), count_, IMS_MODEL_DEVICE_STATISTICS)
   const std::string object = name();
-  Ticks elapsed = counted_.to - counted_.from;
-  sink.mean(object, "rate", "DMA/us", "that arrived, after the warm-up", counted_.dmas * US, elapsed);
-  sink.mean(object, "bandwidth", "Gb/s", "of DMAs that arrived, after the warm-up", counted_.bytes * 8 * NS, elapsed);
+  Counted n = counted();
+  Ticks elapsed = n.to - n.from;
+  sink.mean(object, "rate", "DMA/us", "that arrived, after the warm-up", n.dmas * US, elapsed);
+  sink.mean(object, "bandwidth", "Gb/s", "of DMAs that arrived, after the warm-up", n.bytes * 8 * NS, elapsed);
   sink.histogram(object, "latency", "ps", "of DMAs, from issue to arrival, after the warm-up", latency_);
   static const struct {
     const char *name, *sentence;
@@ -857,7 +927,6 @@ void Device::collect(StatisticSink &sink) const {
       {"latency_atc_hit", "of those that the device TLB translated"},
       {"latency_atc_miss", "of those that waited for a translation request"},
       {"latency_paged", "of those that waited for a page"},
-      {"latency_direct", "of those that accessed memory directly"},
   };
   for (unsigned i = 0; i < PATHS; i++)
     if (path_latency_[i].count())

@@ -108,7 +108,7 @@ struct DeviceCounters {
 class Device : public sc_core::sc_module {
 public:
   // By which way a DMA went.
-  enum Path : uint8_t { UNTRANSLATED, ATC_HIT, ATC_MISS, PAGED, DIRECT, PATHS };
+  enum Path : uint8_t { UNTRANSLATED, ATC_HIT, ATC_MISS, PAGED, PATHS };
 
   // std::invalid_argument: no stream, one that does not begin at a page, a knob out of its range.
   Device(sc_core::sc_module_name name, const DeviceConfig &config, std::vector<Stream> streams,
@@ -130,6 +130,7 @@ public:
   const DeviceCounters &counters() const { return count_; }
 
   // Of DMAs that arrived, after those of the warm-up, in ps from issue to arrival.
+  // By path with ATS only: without it there is one, or with direct access two that take the same time.
   const Histogram &latency() const { return latency_; }
   const Histogram &latency(Path path) const { return path_latency_[path]; }
 
@@ -139,7 +140,7 @@ public:
     uint64_t dmas = 0, bytes = 0;
     Ticks from = 0, to = 0;
   };
-  const Counted &counted() const { return counted_; }
+  Counted counted() const;
   void collect(StatisticSink &sink) const;
 
   // What is taken right now; all zero when nothing is under way.
@@ -241,14 +242,16 @@ private:
 
   // The life of a tag.
   void begin(uint64_t);
+  bool take(uint32_t tag, Access *a);
   void next(uint32_t tag);
-  void due(uint64_t tag) { issue(static_cast<uint32_t>(tag)); }
+  void due(uint64_t tag);
   void issue(uint32_t tag);
   void go(uint32_t tag);
   void go_again(uint64_t tag) { go(static_cast<uint32_t>(tag)); }
   void retry(uint32_t tag);
-  void end(uint32_t tag, uint64_t DeviceCounters::*failure);
-  void release(uint32_t tag);
+  void end(uint32_t tag);
+  void fail(uint32_t tag, uint64_t DeviceCounters::*cause);
+  void stop();
   void finish(uint64_t);
 
   // Requests.
@@ -261,6 +264,9 @@ private:
   static void fill(unsigned char *data, const Tag &t);
   void hold(Tag &tag, const Request &x);
   void turn(uint64_t);
+  Ticks quiet_until() const;
+  Ticks now() const { return quiet_ ? now_ : agenda_.now(); }
+  void tell_time();
   void wake(Ticks when);
 
   // Direct access.
@@ -316,10 +322,13 @@ private:
   std::vector<unsigned char> data_; // a page for each tag
   uint32_t in_use_ = 0, busy_ = 0;  // tags with a DMA under way; and those that wait until theirs is due
   uint64_t taken_ = 0;              // accesses from the pattern
-  uint64_t sent_ = 0;               // translated requests
+  std::vector<Access> ahead_;       // a few of those that are next
+  size_t ahead_first_ = 0, ahead_count_ = 0;
+  uint64_t sent_ = 0; // translated requests
   Ticks started_ = 0, due_ = 0;
   bool by_hand_ = false, finished_ = false, in_turn_ = false;
   Ticks turn_at_ = NEVER;
+  Ticks quiet_ = 0, now_ = 0; // not 0: until then nobody else has anything to do, and now_ is ahead of the agenda
   Ends ends_;
   unsigned sending_ = 0; // within b_transport
   std::vector<struct ims_resume> early_;
@@ -342,7 +351,8 @@ private:
   std::vector<DirectPage> direct_;
 
   DeviceCounters count_;
-  Counted counted_;
+  Ticks counted_from_ = 0, last_ = 0; // the end of the warm-up and of the last DMA that arrived
+  uint64_t warmup_bytes_ = 0;
   Histogram latency_;
   std::vector<Histogram> path_latency_;
   std::function<void()> on_finished_;

@@ -44,19 +44,31 @@ void set(Access *a, uint64_t offset, uint32_t bytes, uint32_t stream, bool write
   a->when = 0;
 }
 
-// Gives what begin() says in pieces that stay within a page.
-class InPieces : public Pattern {
+// Gives what a maker's begin() says in pieces that stay within a page. begin() sets all of the access.
+template <class Maker> class InPieces final : public Pattern {
 public:
-  bool next(Access *a) final {
+  template <class... Arguments>
+  explicit InPieces(Arguments &&...arguments) : maker_(std::forward<Arguments>(arguments)...) {}
+
+  bool next(Access *a) override { return one(a); }
+  size_t next(Access *list, size_t room) override {
+    size_t n = 0;
+    while (n < room && one(&list[n]))
+      n++;
+    return n;
+  }
+
+private:
+  bool one(Access *a) {
     if (left_) {
       *a = rest_;
     } else {
-      if (!begin(a))
+      if (!maker_.begin(a))
         return false;
       left_ = a->bytes;
     }
     uint32_t room = PAGE - static_cast<uint32_t>(a->offset % PAGE);
-    if (left_ <= room) {
+    if (__builtin_expect(left_ <= room, 1)) {
       a->bytes = left_;
       left_ = 0;
       return true;
@@ -68,15 +80,13 @@ public:
     return true;
   }
 
-private:
-  virtual bool begin(Access *whole) = 0; // sets all of it
-
+  Maker maker_;
   uint32_t left_ = 0;
   Access rest_;
 };
 
 // What all but traces have.
-class Generated : public InPieces {
+class Generated {
 public:
   Generated(const PatternConfig &c, uint64_t window, uint32_t streams)
       : c_(c), window_(window), random_(c.seed), turns_(c, streams), sizes_(std::max(c.size_max, c.size) / c.size) {}
@@ -95,29 +105,28 @@ private:
   uint32_t sizes_;
 };
 
-class RandomPattern : public Generated {
+class RandomMaker : public Generated {
 public:
-  RandomPattern(const PatternConfig &c, uint64_t window, uint32_t streams)
+  RandomMaker(const PatternConfig &c, uint64_t window, uint32_t streams)
       : Generated(c, window, streams), places_((window - c.size) / c.size + 1) {}
 
-private:
-  bool begin(Access *a) override {
+  bool begin(Access *a) {
     uint32_t bytes = some_size();
     uint64_t places = bytes == c_.size ? places_ : (window_ - bytes) / c_.size + 1;
     set(a, random_.below(places) * c_.size, bytes, turn(), writes());
     return true;
   }
 
+private:
   uint64_t places_; // of DMAs of `size`
 };
 
-class StridePattern : public Generated {
+class StrideMaker : public Generated {
 public:
-  StridePattern(const PatternConfig &c, uint64_t window, uint32_t streams)
+  StrideMaker(const PatternConfig &c, uint64_t window, uint32_t streams)
       : Generated(c, window, streams), place_(streams) {}
 
-private:
-  bool begin(Access *a) override {
+  bool begin(Access *a) {
     uint32_t stream = turn();
     uint64_t &place = place_[stream];
     set(a, place, c_.size, stream, writes());
@@ -127,13 +136,14 @@ private:
     return true;
   }
 
+private:
   std::vector<uint64_t> place_;
 };
 
 // A stream's memory: descriptors, completions, buffers.
-class RingPattern : public Generated {
+class RingMaker : public Generated {
 public:
-  RingPattern(const PatternConfig &c, uint64_t window, uint32_t streams)
+  RingMaker(const PatternConfig &c, uint64_t window, uint32_t streams)
       : Generated(c, window, streams), slot_(std::max({c.buffer_bytes, c.size, c.size_max})), rings_(rings(c)),
         buffers_((window - rings_) / slot_), place_(streams) {}
 
@@ -141,13 +151,7 @@ public:
     return uint64_t{c.ring_entries} * (c.descriptor_bytes + c.completion_bytes);
   }
 
-private:
-  struct Place {
-    uint32_t entry = 0;
-    uint64_t buffer = 0;
-  };
-
-  bool begin(Access *a) override {
+  bool begin(Access *a) {
     if (step_ == DESCRIPTOR) {
       stream_ = turn();
       received_ = writes();
@@ -174,6 +178,13 @@ private:
     }
     return true;
   }
+
+private:
+  struct Place {
+    uint32_t entry = 0;
+    uint64_t buffer = 0;
+  };
+
   void turn_ring(Place &place) {
     if (++place.entry == c_.ring_entries)
       place.entry = 0;
@@ -187,19 +198,12 @@ private:
   bool received_ = false;
 };
 
-class BlockPattern : public Generated {
+class BlockMaker : public Generated {
 public:
-  BlockPattern(const PatternConfig &c, uint64_t window, uint32_t streams)
+  BlockMaker(const PatternConfig &c, uint64_t window, uint32_t streams)
       : Generated(c, window, streams), turn_(streams), io_(size_t{streams} * c.queues) {}
 
-private:
-  struct Io {
-    uint64_t place = 0;
-    uint32_t left = 0;
-    bool write = false;
-  };
-
-  bool begin(Access *a) override {
+  bool begin(Access *a) {
     uint32_t stream = turn();
     uint32_t &queue = turn_[stream];
     Io &io = io_[size_t{stream} * c_.queues + queue];
@@ -214,6 +218,13 @@ private:
     io.left -= a->bytes;
     return true;
   }
+
+private:
+  struct Io {
+    uint64_t place = 0;
+    uint32_t left = 0;
+    bool write = false;
+  };
 
   std::vector<uint32_t> turn_; // the queue that is next, of each stream
   std::vector<Io> io_;
@@ -266,18 +277,18 @@ private:
   std::vector<uint64_t> state_;
 };
 
-class TracePattern : public InPieces {
+class TraceMaker {
 public:
-  explicit TracePattern(std::vector<Access> list) : list_(std::move(list)) {}
+  explicit TraceMaker(std::vector<Access> list) : list_(std::move(list)) {}
 
-private:
-  bool begin(Access *a) override {
+  bool begin(Access *a) {
     if (next_ == list_.size())
       return false;
     *a = list_[next_++];
     return true;
   }
 
+private:
   std::vector<Access> list_;
   size_t next_ = 0;
 };
@@ -316,13 +327,15 @@ std::unique_ptr<Pattern> make_pattern(const PatternConfig &c, const std::vector<
   uint32_t largest = std::max(c.size, c.size_max);
   switch (c.pattern) {
   case PATTERN_RING:
-    want_room(window, RingPattern::rings(c) + std::max(largest, c.buffer_bytes), "the rings and one buffer");
-    return std::make_unique<RingPattern>(c, window, n);
-  case PATTERN_BLOCK: want_room(window, c.io_bytes, "an I/O"); return std::make_unique<BlockPattern>(c, window, n);
-  case PATTERN_STRIDE: want_room(window, c.size, "a DMA"); return std::make_unique<StridePattern>(c, window, n);
+    want_room(window, RingMaker::rings(c) + std::max(largest, c.buffer_bytes), "the rings and one buffer");
+    return std::make_unique<InPieces<RingMaker>>(c, window, n);
+  case PATTERN_BLOCK:
+    want_room(window, c.io_bytes, "an I/O");
+    return std::make_unique<InPieces<BlockMaker>>(c, window, n);
+  case PATTERN_STRIDE: want_room(window, c.size, "a DMA"); return std::make_unique<InPieces<StrideMaker>>(c, window, n);
   case PATTERN_RANDOM:
     want_room(window, largest, "the largest DMA");
-    return std::make_unique<RandomPattern>(c, window, n);
+    return std::make_unique<InPieces<RandomMaker>>(c, window, n);
   case PATTERN_CHASE:
     if (c.size > Pattern::PAGE)
       refuse("size", c.size, "at most 4096 with pointers that are followed");
@@ -484,7 +497,7 @@ std::unique_ptr<Pattern> parse_trace(std::string_view text, const std::string &f
                                      const std::vector<Stream> &streams) {
   if (streams.empty())
     throw std::invalid_argument("device: found no stream, expected at least one");
-  return std::make_unique<TracePattern>(TraceParser(file, streams).parse(text));
+  return std::make_unique<InPieces<TraceMaker>>(TraceParser(file, streams).parse(text));
 }
 
 } // namespace ims::model

@@ -70,6 +70,13 @@ public:
 
   virtual ~Pattern() = default;
   virtual bool next(Access *access) = 0; // false: there are no more
+  // The next `room`, or fewer when there are no more; returns how many.
+  virtual size_t next(Access *list, size_t room) {
+    size_t n = 0;
+    while (n < room && next(&list[n]))
+      n++;
+    return n;
+  }
 
   // Not 0: only so many accesses can be under way, each a link of its chain; next_of() gives the one after that which is
   // done now.
