@@ -65,6 +65,37 @@ static bool covered(const struct ims_mem *m, uint64_t hpa, uint64_t len) {
   return true;
 }
 
+void ims_mem_set_remote(struct ims_mem *m, const struct ims_mem_remote *remote) {
+  m->remote = remote ? *remote : (struct ims_mem_remote){0};
+  m->has_remote = remote != NULL;
+}
+
+// A range of which some is in no region: piece by piece, from here or from there. `to` or `from` is NULL.
+static int split_access(struct ims_mem *m, uint64_t hpa, uint8_t *to, const uint8_t *from, uint64_t len) {
+  const struct ims_mem_remote *remote = &m->remote;
+  if (!m->has_remote || hpa >= IMS_MEM_ADDR_END || len > IMS_MEM_ADDR_END - hpa)
+    return IMS_ERR_BUS;
+  for (uint64_t done = 0, n; done < len; done += n, hpa += n) {
+    size_t i = lower(m, hpa);
+    const struct ims_mem_region *r = i < m->regions ? &m->region[i] : NULL;
+    bool here = r && r->base <= hpa;
+    uint64_t end = here ? r->base + r->size : r ? r->base : IMS_MEM_ADDR_END;
+    int rc = 0;
+    n = end - hpa < len - done ? end - hpa : len - done;
+    if (here && to)
+      memcpy(to + done, r->host + (hpa - r->base), (size_t)n);
+    else if (here)
+      memcpy(r->host + (hpa - r->base), from + done, (size_t)n);
+    else if (to)
+      rc = remote->read ? remote->read(remote->ctx, hpa, to + done, (size_t)n) : IMS_ERR_BUS;
+    else
+      rc = remote->write ? remote->write(remote->ctx, hpa, from + done, (size_t)n) : IMS_ERR_BUS;
+    if (rc)
+      return IMS_ERR_BUS;
+  }
+  return IMS_ERR_OK;
+}
+
 int ims_mem_read(struct ims_mem *m, uint64_t hpa, void *buf, size_t len) {
   if (len == 0)
     return IMS_ERR_OK;
@@ -74,7 +105,7 @@ int ims_mem_read(struct ims_mem *m, uint64_t hpa, void *buf, size_t len) {
     return IMS_ERR_OK;
   }
   if (!covered(m, hpa, len))
-    return IMS_ERR_BUS;
+    return split_access(m, hpa, (uint8_t *)buf, NULL, len);
   uint8_t *to = (uint8_t *)buf;
   for (size_t i = lower(m, hpa); len > 0; i++) {
     uint64_t off = hpa - m->region[i].base, left = m->region[i].size - off;
@@ -96,7 +127,7 @@ int ims_mem_write(struct ims_mem *m, uint64_t hpa, const void *buf, size_t len) 
     return IMS_ERR_OK;
   }
   if (!covered(m, hpa, len))
-    return IMS_ERR_BUS;
+    return split_access(m, hpa, NULL, (const uint8_t *)buf, len);
   const uint8_t *from = (const uint8_t *)buf;
   for (size_t i = lower(m, hpa); len > 0; i++) {
     uint64_t off = hpa - m->region[i].base, left = m->region[i].size - off;

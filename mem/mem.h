@@ -5,6 +5,9 @@
 // answers IMS_ERR_BUS, as a bus error would. The region hit last stays in `hot`, so that the usual access costs one
 // bounds check and one load. One simulator, one thread: the structure is not locked.
 //
+// Behind the regions there may be somebody else's memory (ims_mem_set_remote), which then answers for all of 2^52 bytes
+// that lie in no region.
+//
 // Ranges are hpa and length in bytes. Any pair is safe, also one whose sum passes 2^64: nothing is there, so it is BUS.
 #pragma once
 
@@ -31,17 +34,32 @@ struct ims_mem_region {
   bool anon;     // host memory that reads zero again once given back; false for bytes of a file
 };
 
+// Memory that lies elsewhere, as in a platform that this memory is a part of. Each function answers 0 or an error of any
+// kind, which becomes BUS; NULL: always an error. It must not add, load or remove regions of the memory that asks.
+struct ims_mem_remote {
+  int (*read)(void *ctx, uint64_t hpa, void *buf, size_t len);
+  int (*write)(void *ctx, uint64_t hpa, const void *buf, size_t len);
+  void *ctx;
+};
+
 struct ims_mem {
   struct ims_mem_region hot; // copy of the region hit last; size 0 before the first access
   uint64_t hot_words;        // offsets in it at which 8 bytes begin: size - 7, or 0
   struct ims_mem_region *region;
   size_t regions, capacity;
   struct ims_mem_backing *backing; // host mappings to release, newest first
+  struct ims_mem_remote remote;
+  bool has_remote;
 };
 
 // An empty memory. Nothing is allocated; ims_mem_fini releases whatever was added and leaves an empty memory.
 void ims_mem_init(struct ims_mem *m);
 void ims_mem_fini(struct ims_mem *m);
+
+// From now on what no region holds is read and written there (copied; NULL: nobody, as at first). ims_mem_read, _write,
+// the accesses to words and cas64 go there; regions come first, and a range that lies in both is done in pieces, upwards:
+// an error in a later piece leaves what earlier ones wrote. Filling, checksums, images and pointers know regions only.
+void ims_mem_set_remote(struct ims_mem *m, const struct ims_mem_remote *remote);
 
 // Adds `size` bytes of zero-filled memory at `hpa`; the host backs each page at its first write or read.
 // RANGE: beyond 52 bits or size 0; OVERLAP: meets a region; NOMEM: host address space exhausted (about 2^46 bytes).
@@ -100,7 +118,8 @@ static inline int ims_mem_store64(struct ims_mem *m, uint64_t hpa, uint64_t valu
 }
 
 // Compare-and-swap of one word. Returns OK and sets *seen to the value found; the swap took place when *seen == old.
-// BUS: some byte is absent; then *seen is left alone.
+// BUS: some byte is absent; then *seen is left alone. In remote memory it is a read and, when equal, a write: whether
+// anybody may come between is that memory's matter.
 int ims_mem_cas64(struct ims_mem *m, uint64_t hpa, uint64_t old, uint64_t desired, uint64_t *seen);
 
 // A checksum of the borders of memory and of all pages that are not zero (FNV-1a, 64 bit): equal memories, equal sums,
