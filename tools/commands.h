@@ -11,6 +11,7 @@ namespace ims {
   X(run,       "plays a trace, tells what happened, and checks what it expects")           \
   X(translate, "answers a list of translation requests out of a snapshot")               \
   X(walk,      "tells one translation step by step, for a person")                       \
+  X(bench,     "runs experiments in simulated time: one device, the page walk")        \
   X(config,    "lists every knob: range, default, sentence; prints and checks settings")
 // clang-format on
 

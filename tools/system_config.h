@@ -4,6 +4,7 @@
 #pragma once
 
 #include "model/device.h"
+#include "model/host.h"
 #include "model/iommu.h"
 #include "model/link.h"
 #include "model/llc.h"
@@ -22,7 +23,8 @@
   X(link, LinkConfig)       \
   X(iommu, IommuConfig)     \
   X(llc, LlcConfig)         \
-  X(memory, MemoryConfig)
+  X(memory, MemoryConfig)   \
+  X(host, HostConfig)
 // clang-format on
 
 namespace ims {

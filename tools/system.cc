@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/system.h"
+#include "tools/interrupt.h"
+#include "tools/progress.h"
+
+#include "model/intervals.h"
+#include "model/timeline.h"
+#include "model/vcd.h"
+
+#include <algorithm>
+
+namespace ims {
+
+using namespace model;
+
+// The device's accesses: first those that touch all pages, then those of its pattern, until somebody says that it is
+// enough. Ending a run here lets all that is under way come to its end.
+class System::Accesses : public Pattern {
+public:
+  Accesses(std::unique_ptr<Pattern> inner, std::vector<Access> touches)
+      : inner_(std::move(inner)), touches_(std::move(touches)) {}
+
+  bool next(Access *access) override { return more() && (touch(access) || inner_->next(access)); }
+  uint32_t chains() const override { return inner_->chains(); }
+  bool next_of(uint32_t chain, Access *access) override {
+    return more() && (touch(access) || inner_->next_of(chain, access));
+  }
+
+  Agenda *agenda = nullptr;
+  Progress *progress = nullptr;
+  Ticks limit = 0;
+  bool stopped = false, out_of_time = false;
+
+private:
+  bool more() {
+    if ((taken_++ & 255) == 0) {
+      if (progress)
+        progress->at(taken_);
+      stopped = stopped || interrupted();
+    }
+    if (limit && agenda->now() >= limit)
+      out_of_time = true;
+    return !stopped && !out_of_time;
+  }
+  bool touch(Access *access) {
+    if (touched_ == touches_.size())
+      return false;
+    *access = touches_[touched_++];
+    return true;
+  }
+
+  std::unique_ptr<Pattern> inner_;
+  std::vector<Access> touches_;
+  size_t touched_ = 0;
+  uint64_t taken_ = 0;
+};
+
+// What each translation read, once the device counts.
+class System::ReferenceCounter : public IommuObserver {
+public:
+  ReferenceCounter(const Device &device, Histogram *reads) : device_(device), reads_(reads) {}
+  void finished(Ticks, uint64_t, const ims_request &, const ims_result &result) override {
+    if (device_.counters().done >= device_.config().warmup)
+      reads_->add(result.refs);
+  }
+
+private:
+  const Device &device_;
+  Histogram *reads_;
+};
+
+struct System::Watchers {
+  Observers all;
+  std::unique_ptr<ReferenceCounter> references;
+  std::unique_ptr<Timeline> timeline;
+  std::unique_ptr<Vcd> vcd;
+  std::unique_ptr<Intervals> intervals;
+};
+
+static std::vector<Access> touches(const Machine &machine) {
+  std::vector<Access> all;
+  const uint64_t step = machine.page_bytes();
+  for (uint32_t i = 0; i < machine.streams().size(); i++)
+    for (uint64_t offset = 0; offset < machine.streams()[i].bytes; offset += step) {
+      Access a;
+      a.offset = offset;
+      a.bytes = 8;
+      a.stream = i;
+      all.push_back(a);
+    }
+  return all;
+}
+
+System::System(const SystemConfig &config, Timing timing, const SystemInput &input)
+    : config_(config), agenda_(Agenda::of_simulation()),
+      machine_(std::make_unique<Machine>(config.machine, config.vtd, config.smmuv3)),
+      memory_(std::make_unique<Memory>("mem0", machine_->memory(), config.memory)),
+      iommu_(std::make_unique<Iommu>("iommu0", machine_->maker(), config.iommu)),
+      watchers_(std::make_unique<Watchers>()) {
+  const std::vector<Stream> &streams = machine_->streams();
+  std::unique_ptr<Pattern> pattern = config.device.pattern == PATTERN_TRACE
+                                         ? parse_trace(input.trace, input.trace_name, streams)
+                                         : make_pattern(config.device.pattern_config(), streams);
+  std::vector<Access> first;
+  if (input.touch)
+    first = touches(*machine_);
+  DeviceConfig &device = config_.device;
+  device.warmup += static_cast<uint32_t>(first.size());
+  if (device.count)
+    device.count += static_cast<uint32_t>(first.size());
+  auto accesses = std::make_unique<Accesses>(std::move(pattern), std::move(first));
+  accesses_ = accesses.get();
+  accesses_->agenda = &agenda_;
+  device_ = std::make_unique<Device>("dev0", device, streams, std::move(accesses), timing);
+
+  if (config.llc.size_kb) {
+    llc_ = std::make_unique<Llc>("llc", config.llc);
+    iommu_->memory.bind(llc_->port.socket);
+    llc_->memory.socket.bind(memory_->port.socket);
+  } else {
+    iommu_->memory.bind(memory_->port.socket);
+  }
+  if (config.link.generation) {
+    link_ = std::make_unique<Link>("link", config.link);
+    device_->port.socket.bind(link_->port.socket);
+    link_->root.socket.bind(iommu_->device);
+    iommu_->message.bind(link_->message_port.socket);
+    link_->message.socket.bind(device_->messages.socket);
+  } else {
+    device_->port.socket.bind(iommu_->device);
+    iommu_->message.bind(device_->messages.socket);
+  }
+  machine_->start(*iommu_);
+}
+
+System::~System() = default;
+
+void System::timeline(Writer writer, Window window) {
+  watchers_->timeline = std::make_unique<Timeline>(std::move(writer), window);
+  watchers_->all.add(&watchers_->timeline->add_unit("iommu0", arch_of(iommu_->unit()).level));
+}
+
+void System::vcd(Writer writer, Window window) {
+  watchers_->vcd = std::make_unique<Vcd>(std::move(writer), window);
+  watchers_->all.add(&watchers_->vcd->add_unit("iommu0"));
+}
+
+void System::intervals(Ticks every, Writer writer) {
+  Intervals &i = *(watchers_->intervals = std::make_unique<Intervals>(every, std::move(writer)));
+  i.add("dev0.done", "DMAs", [this] { return device_->counters().done; });
+  i.add("dev0.failed", "DMAs", [this] { return device_->counters().failed; });
+  i.add("dev0.bytes", "bytes", [this] { return device_->counters().bytes_read + device_->counters().bytes_written; });
+  i.add("iommu0.requests", "requests", [this] { return iommu_->counters().requests; });
+  i.add("iommu0.hits", "requests", [this] { return iommu_->counters().hits; });
+  i.add("iommu0.misses", "requests", [this] { return iommu_->counters().misses; });
+  i.add("iommu0.walk_reads", "reads", [this] { return iommu_->counters().walk_reads; });
+  i.add("iommu0.faulted", "requests", [this] { return iommu_->counters().faulted; });
+  i.add("mem0.reads", "requests", [this] { return memory_->counters().reads; });
+  i.add("mem0.writes", "requests", [this] { return memory_->counters().writes; });
+}
+
+void System::count_references() {
+  watchers_->references = std::make_unique<ReferenceCounter>(*device_, &references_);
+  watchers_->all.add(watchers_->references.get());
+}
+
+System::End System::run(Progress *progress, Ticks limit) {
+  accesses_->progress = progress;
+  accesses_->limit = limit;
+  if (!watchers_->all.empty())
+    iommu_->observe(&watchers_->all);
+  if (watchers_->intervals)
+    watchers_->intervals->start();
+  simulation_.run();
+  if (watchers_->intervals)
+    watchers_->intervals->finish();
+  if (watchers_->timeline)
+    watchers_->timeline->finish(now());
+  if (watchers_->vcd)
+    watchers_->vcd->finish(now());
+  if (!device_->finished())
+    return STUCK;
+  return accesses_->stopped ? INTERRUPTED : accesses_->out_of_time ? OUT_OF_TIME : FINISHED;
+}
+
+uint64_t System::rate() const {
+  __extension__ typedef unsigned __int128 Wide;
+  const Device::Counted &c = device_->counted();
+  return c.to > c.from ? static_cast<uint64_t>(static_cast<Wide>(c.dmas) * 1000 * MS / (c.to - c.from)) : 0;
+}
+
+const Histogram &System::latency() const { return device_->latency(); }
+
+void System::collect(StatisticSink &sink) const {
+  sink.count("", "time", "ps", "simulated", now());
+  device_->collect(sink);
+  if (link_)
+    link_->collect(sink);
+  iommu_->collect(sink);
+  if (llc_)
+    llc_->collect(sink);
+  memory_->collect(sink);
+}
+
+std::string System::taken() const {
+  std::string text;
+  auto add = [&](const char *name, size_t n) {
+    if (n)
+      text += (text.empty() ? "" : " ") + std::string(name) + "=" + std::to_string(n);
+  };
+  Iommu::Occupancy i = iommu_->occupancy();
+  add("iommu0.pending", i.pending);
+  add("iommu0.walkers", i.walkers);
+  add("iommu0.at_door", i.at_door);
+  add("iommu0.merged", i.merged);
+  add("iommu0.stalled", i.stalled);
+  add("iommu0.prefetches", i.prefetches);
+  add("iommu0.messages", i.messages);
+  add("iommu0.look_ups", i.look_ups);
+  Device::Occupancy d = device_->occupancy();
+  add("dev0.tags", d.tags);
+  add("dev0.translations", d.translations);
+  add("dev0.page_requests", d.page_requests);
+  add("dev0.waiting", d.waiting);
+  add("dev0.invalidations", d.invalidations);
+  add("dev0.payloads", d.payloads);
+  if (link_)
+    add("link.in_flight", link_->in_flight());
+  if (llc_)
+    add("llc.in_flight", llc_->in_flight());
+  return text;
+}
+
+} // namespace ims
