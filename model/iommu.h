@@ -110,9 +110,11 @@ struct IommuCounters {
 
 class IommuImpl;
 
-// Told of what goes on, for timelines and for tests. Times are agenda.now().
+// Told of what goes on, for timelines and for tests. Requests are numbered as they arrive; translations ahead have numbers
+// of their own, from AHEAD on: they finish, and neither arrive nor leave.
 class IommuObserver {
 public:
+  static constexpr uint64_t AHEAD = uint64_t{1} << 63;
   virtual ~IommuObserver() = default;
   virtual void arrived(Ticks, uint64_t /*number*/, const ims_request &) {}
   // A step of request `number` lasted from `begin` to `end`: a look-up (hit or not), a read, an update.

@@ -96,7 +96,8 @@ void IommuImpl::admit(unsigned from, Payload &p) {
   f.extension = p.get_extension<DmaExtension>();
   f.from = from;
   f.arrived = agenda_.now();
-  f.number = window_.open();
+  f.number = numbers_++;
+  f.place = window_.open();
   f.drains = true;
   take_request(p, f.extension, &f.request);
   if (f.extension) {
@@ -306,9 +307,7 @@ void IommuImpl::complete(Flight &f) {
       return;
     }
     count_.prefetches_done++;
-    end_walk(f);
-    prefetching_--;
-    free_flight(f);
+    end_ahead(f);
     return;
   }
   ims_xlate_finish(&f.xlate);
@@ -364,7 +363,7 @@ void IommuImpl::hold(Flight &f) {
   stalled_[{f.request.source, f.result.stag}] = &f;
   stalled_count_++;
   f.drains = false; // a wait in the queue does not wait for software, which waits for it
-  window_.close(f.number);
+  window_.close(f.place);
   try_wait();
 }
 
@@ -385,11 +384,12 @@ void IommuImpl::resume(const ims_resume &r) {
   stalled_.erase(found);
   stalled_count_--;
   f.resumption = r.action;
+  f.resumed = true;
   if (f.wakes) { // a thread, loosely timed
     agenda_.notify(*f.wakes);
     return;
   }
-  f.number = window_.open();
+  f.place = window_.open();
   f.drains = true;
   if (r.action == IMS_RESUME_RETRY) {
     agenda_.at<&IommuImpl::begin>(agenda_.now(), this, word(f));
@@ -491,7 +491,7 @@ void IommuImpl::finish(Flight &f) {
     f.extension->holder = nullptr;
   device_.respond(f.from, *f.payload);
   if (f.drains)
-    window_.close(f.number);
+    window_.close(f.place);
   free_flight(f);
   if (queue_waits_)
     try_wait();
@@ -513,7 +513,7 @@ void IommuImpl::prefetch(const ims_request &r, Ticks when) {
   f.request.type = IMS_UNTRANSLATED;
   f.request.access = IMS_ACC_R | (r.access & IMS_ACC_PRIV);
   f.prefetch = true;
-  f.number = window_.next();
+  f.number = IommuObserver::AHEAD | numbers_ahead_++;
   f.arrived = when;
   prefetching_++;
   count_.prefetches++;
@@ -522,8 +522,14 @@ void IommuImpl::prefetch(const ims_request &r, Ticks when) {
 
 void IommuImpl::give_up(Flight &f) {
   count_.prefetches_dropped++;
+  end_ahead(f);
+}
+
+void IommuImpl::end_ahead(Flight &f) {
   end_walk(f);
   prefetching_--;
+  if (observer_)
+    observer_->finished(agenda_.now(), f.number, f.request, f.result);
   free_flight(f);
 }
 

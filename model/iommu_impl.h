@@ -44,12 +44,13 @@ struct Flight {
   DmaExtension *extension = nullptr;
   unsigned from = 0;
   uint64_t number = 0, address = 0; // in the order of arrival; the payload's own address
+  uint64_t place = 0;               // in the window, where `drains`
   Ticks arrived = 0, asked_at = 0, walking_since = 0;
   ims_step_kind asked = IMS_STEP_DONE;
   LookUp last_look = LOOK_NONE; // a look-up of the same structures goes on
   unsigned walker = 0;
   bool has_walker = false, missed = false, prefetch = false, leads = false, ready = false, drains = false;
-  bool forwarded = false;
+  bool forwarded = false, resumed = false;
   uint8_t resumption = 0;             // enum ims_resume_action, once a stall has ended
   sc_core::sc_event *wakes = nullptr; // the thread that waits for that, loosely timed
   std::vector<Flight *> followers;    // wait for this walk
@@ -69,8 +70,8 @@ public:
     count_++;
     return first_ + live_.size() - 1;
   }
-  void close(uint64_t number) {
-    live_[number - first_] = false;
+  void close(uint64_t place) {
+    live_[place - first_] = false;
     count_--;
     while (!live_.empty() && !live_.front()) {
       live_.pop_front();
@@ -170,6 +171,7 @@ public:
   void think_ahead(const ims_request &r, const ims_result &res, bool missed, Ticks when);
   void prefetch(const ims_request &r, Ticks when);
   void give_up(Flight &f);
+  void end_ahead(Flight &f);
 
   // Queue.
   void kick_queue();
@@ -213,7 +215,8 @@ public:
   // Loosely timed.
   Payload *lt_walk_ = nullptr;
   FlightWalk *lt_extension_ = nullptr;
-  uint64_t lt_number_ = 0;
+
+  uint64_t numbers_ = 0, numbers_ahead_ = 0; // given so far: to requests, and to translations ahead
 
   // Approximately timed.
   std::deque<Flight> flights_;

@@ -61,7 +61,7 @@ void IommuImpl::device_b_transport(unsigned, Payload &p, sc_core::sc_time &t) {
   ims_result local, *res = e ? &e->result : &local;
   sc_core::sc_time before = t;
   Ticks earlier = 0; // before the thread waited
-  const uint64_t number = lt_number_++;
+  const uint64_t number = numbers_++;
   take_request(p, e, &r);
   t += to_sc(config_.request_ns);
   if (r.type == IMS_PAGE_REQUEST) {
@@ -82,16 +82,15 @@ void IommuImpl::device_b_transport(unsigned, Payload &p, sc_core::sc_time &t) {
   while (res->status == IMS_STATUS_STALL && !(e && e->stall_returns)) {
     // The thread that sent it waits here until software says what becomes of it.
     const Ticks arrived = agenda_.now() + before.value() - earlier;
-    sc_core::wait(t);
-    before = t = sc_core::SC_ZERO_TIME;
     sc_core::sc_event resumed;
     Flight f;
-    f.request = r;
-    f.result = *res;
     f.wakes = &resumed;
     stalled_[{r.source, res->stag}] = &f;
     stalled_count_++;
-    sc_core::wait(resumed);
+    sc_core::wait(t); // software knows of it already, and may be faster
+    before = t = sc_core::SC_ZERO_TIME;
+    if (!f.resumed)
+      sc_core::wait(resumed);
     earlier = agenda_.now() - arrived;
     if (f.resumption != IMS_RESUME_RETRY) {
       res->status = IMS_STATUS_ABORT;
@@ -124,8 +123,10 @@ void IommuImpl::device_b_transport(unsigned, Payload &p, sc_core::sc_time &t) {
   }
   if (passes && prefetcher_.on())
     think_ahead(r, *res, missed, agenda_.now() + t.value());
-  if (observer_)
+  if (observer_) {
     observer_->left(agenda_.now() + t.value(), number);
+    observer_->state(agenda_.now() + t.value(), 0, 0, count_.hits, count_.misses);
+  }
 }
 
 } // namespace ims::model
