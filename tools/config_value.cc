@@ -77,7 +77,7 @@ bool parse_literal(const ims_option &o, std::string_view text, uint32_t *value) 
   int exponent = 0;
   if (size_t e = text.find_first_of("eE"); e != text.npos) {
     std::string_view power = text.substr(e + 1);
-    if (!power.empty() && power[0] == '+')
+    if (power.size() > 1 && power[0] == '+' && power[1] != '-')
       power.remove_prefix(1);
     auto [rest, error] = std::from_chars(power.data(), power.data() + power.size(), exponent);
     if (error != std::errc() || rest != power.data() + power.size() || exponent > 32 || exponent < -32)

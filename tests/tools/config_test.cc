@@ -104,6 +104,19 @@ TEST(Config, WordsAreReadByNameOrNumber) {
   EXPECT_EQ(read("{\"vtd\": {\"psc_gpa\": true}}", "vtd.psc_gpa"), 1u);
 }
 
+TEST(Config, TimesAreDecimalsOfTheirUnit) {
+  EXPECT_EQ(set("iommu.iotlb_ns=2.5"), 2500u); // in ps
+  EXPECT_EQ(read("{\"iommu\": {\"iotlb_ns\": 2.3}}", "iommu.iotlb_ns"), 2300u);
+  EXPECT_EQ(read("{\"iommu\": {\"iotlb_ns\": 0.001}}", "iommu.iotlb_ns"), 1u);
+  EXPECT_EQ(read("{\"host\": {\"service_us\": 4000000}}", "host.service_us"), 4000000000u);
+  ims::SystemConfig c;
+  c.iommu.iotlb_ns = 2300;
+  EXPECT_NE(ims::config_json(c, {"iommu"}).find("\"iotlb_ns\": 2.3,"), std::string::npos);
+  EXPECT_EQ(refusal([] { read("{\"iommu\": {\n\"iotlb_ns\": 2.3456}}", ""); }),
+            "x.json:2: key `iommu.iotlb_ns`: found 2.3456, expected a number from 0 to 100000 ns, with 3 decimals at "
+            "most");
+}
+
 TEST(Config, WordsThatAreUnknownAreToldWhichThereAre) {
   EXPECT_EQ(refusal([] { set("vtd.replacement=belady"); }),
             "--set: key `vtd.replacement`: found `belady`, expected one of lru, plru, fifo, random");
@@ -183,11 +196,32 @@ TEST(Presets, AllLoadHoldAndDifferFromTheDefault) {
 }
 
 TEST(Presets, AreTheFilesOfTheFolderByteForByte) {
-  for (const char *name : {"xeon", "mmu600", "gem5-smmuv3", "hypersio"}) {
+  for (const char *name : {"xeon", "mmu600", "gem5-smmuv3", "hypersio", "hypersio-partitioned"}) {
     ASSERT_NE(ims::find_preset(name), nullptr) << name;
     EXPECT_EQ(ims::find_preset(name)->text, read_text(std::string(IMS_SOURCE_DIR "/configs/") + name + ".json"))
         << name;
   }
+}
+
+TEST(Presets, MergeIntoOneAnother) {
+  ims::SystemConfig base, both;
+  ims::apply_sources(base, {{"hypersio"}, {}});
+  ims::apply_sources(both, {{"hypersio", "hypersio-partitioned"}, {}});
+  EXPECT_EQ(base.vtd.s2_psc_partitions, 1u);
+  EXPECT_EQ(both.vtd.s2_psc_partitions, 32u);
+  EXPECT_EQ(both.vtd.s2_l2_entries, base.vtd.s2_l2_entries);
+  EXPECT_EQ(both.device.gap_ns, 20333u); // 61 ns for three requests, in ps
+  EXPECT_EQ(both.memory.read_ns, 50000u);
+}
+
+// S1L2 of gem5, which counts levels from the top, is the second from the last.
+TEST(Presets, LevelsOfGem5AreCountedFromTheLast) {
+  ims::SystemConfig c;
+  ims::apply_sources(c, {{"gem5-smmuv3"}, {}});
+  EXPECT_EQ(c.smmuv3.s1_l2_entries, 348u);
+  EXPECT_EQ(c.smmuv3.s1_l4_entries, 4u);
+  EXPECT_EQ(c.smmuv3.s2_l2_entries, 92u);
+  EXPECT_EQ(c.smmuv3.s1_walk_levels, 7u);
 }
 
 TEST(Presets, UnknownOnesAreToldTheNearest) {
