@@ -72,6 +72,7 @@ TEST(ConfigValue, WhatDoesNotFitIsRefused) {
                           "1.2.3",
                           "1e",
                           "1e+",
+                          "1e+-1",
                           "1e1.5",
                           "e3",
                           "0x10",
