@@ -54,8 +54,11 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/iommusimConfigVersion.cm
 install(FILES "${PROJECT_BINARY_DIR}/iommusimConfig.cmake" "${PROJECT_BINARY_DIR}/iommusimConfigVersion.cmake"
         DESTINATION "${ims_package_dir}")
 
-# The pkg-config file names its prefix relative to itself, so that the installed tree can be moved.
+# pkg-config files name their prefix relative to themselves, so that the installed tree can be moved.
 file(RELATIVE_PATH ims_pc_prefix "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
 string(REGEX REPLACE "/$" "" ims_pc_prefix "${ims_pc_prefix}")
-configure_file("${PROJECT_SOURCE_DIR}/cmake/iommusim.pc.in" "${PROJECT_BINARY_DIR}/iommusim.pc" @ONLY)
-install(FILES "${PROJECT_BINARY_DIR}/iommusim.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+function(ims_pkgconfig name)
+  configure_file("${PROJECT_SOURCE_DIR}/cmake/${name}.pc.in" "${PROJECT_BINARY_DIR}/${name}.pc" @ONLY)
+  install(FILES "${PROJECT_BINARY_DIR}/${name}.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+endfunction()
+ims_pkgconfig(iommusim)
