@@ -155,6 +155,11 @@ public:
   OptionalSocket &interrupt;
   OptionalSocket &message; // one target, that knows devices by requester id
 
+  // What lies behind `memory`, by debug transport: for ims_mem_set_remote, so that the queue and the logs of a unit over an
+  // empty ims_mem lie in the platform's memory, too, and whoever builds tables in that ims_mem writes them there. To be
+  // used once sockets are bound (from start_of_simulation() on), as long as the module lives.
+  ims_mem_remote behind();
+
   ims_iommu *unit() const; // for set-up, and for those who look; NULL: none is attached yet
   const IommuConfig &config() const;
   const IommuCounters &counters() const;

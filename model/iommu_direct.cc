@@ -106,4 +106,39 @@ unsigned IommuImpl::device_debug(unsigned, Payload &p) {
   return done;
 }
 
+// What the unit itself reads and writes beside the steps of translations: its queue, its logs, words of completion.
+bool IommuImpl::debug(tlm::tlm_command command, uint64_t hpa, void *data, size_t length) {
+  Payload &p = fetch_payloads_.get();
+  auto *w = p.get_extension<WalkExtension>();
+  w->what = IMS_STRUCT_COUNT;
+  w->level = 0;
+  w->swap = false;
+  auto *bytes = static_cast<unsigned char *>(data);
+  bool ok = true;
+  while (ok && length) { // a payload's length has 32 bits
+    auto piece = static_cast<uint32_t>(std::min<size_t>(length, 1u << 30));
+    set_payload(p, command, hpa, bytes, piece);
+    ok = memory_.socket->transport_dbg(p) == piece;
+    hpa += piece;
+    bytes += piece;
+    length -= piece;
+  }
+  p.release();
+  return ok;
+}
+
+ims_mem_remote Iommu::behind() {
+  ims_mem_remote r = {};
+  r.ctx = impl_.get();
+  r.read = [](void *ctx, uint64_t hpa, void *buf, size_t len) -> int {
+    return static_cast<IommuImpl *>(ctx)->debug(tlm::TLM_READ_COMMAND, hpa, buf, len) ? IMS_ERR_OK : IMS_ERR_BUS;
+  };
+  r.write = [](void *ctx, uint64_t hpa, const void *buf, size_t len) -> int {
+    return static_cast<IommuImpl *>(ctx)->debug(tlm::TLM_WRITE_COMMAND, hpa, const_cast<void *>(buf), len)
+               ? IMS_ERR_OK
+               : IMS_ERR_BUS;
+  };
+  return r;
+}
+
 } // namespace ims::model

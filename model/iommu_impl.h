@@ -183,6 +183,7 @@ public:
 
   // Direct.
   bool look(const ims_request &r, ims_result *res);
+  bool debug(tlm::tlm_command command, uint64_t hpa, void *data, size_t length);
 
   uint64_t access_register(Payload &p);
   void collect(StatisticSink &sink) const;
