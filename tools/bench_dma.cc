@@ -137,24 +137,23 @@ std::string report_text(const System &s, Timing timing, System::End end) {
                              ns_text(l.max(), 1) + " ns");
   out += line("references",
               mean_text(u.walk_reads, u.misses) + " a walk, " + mean_text(u.walk_reads, u.requests) + " a request");
-  std::string hits = "of requests " + percent(share("", u.hits, 1, u.hits + u.misses).tenths);
+  auto hit = [&](const char *name, const std::string &what, uint64_t hits, uint64_t misses) {
+    if (hits + misses)
+      out += line(name, percent(share("", hits, 1, hits + misses).tenths) + " of " + std::to_string(hits + misses) +
+                            " " + what);
+  };
+  hit("hits", "requests", u.hits, u.misses);
   const Arch &arch = arch_of(s.iommu().unit());
   for (unsigned c = 0; c < IMS_CACHE_COUNT; c++) {
     const ims_cache &cache = s.iommu().unit()->cache[c];
-    uint64_t looked = cache.count.hits + cache.count.misses;
-    if (!cache.entries || !looked)
-      continue;
     std::string name = ims_cache_name(c);
     for (const auto &[id, own] : arch.caches)
       if (id == c)
         name = own;
-    hits += ", " + name + " " + percent(share("", cache.count.hits, 1, looked).tenths);
+    hit("", "look-ups in the " + name, cache.count.hits, cache.count.misses);
   }
-  if (s.llc()) {
-    const LlcCounters &x = s.llc()->counters();
-    hits += ", LLC of walks " + percent(share("", x.walk_hits, 1, x.walk_hits + x.walk_misses).tenths);
-  }
-  out += line("hits", hits);
+  if (s.llc())
+    hit("", "lines of walks in the LLC", s.llc()->counters().walk_hits, s.llc()->counters().walk_misses);
   std::vector<Share> all = shares(s);
   std::string busy;
   if (timing == Timing::AT) {
