@@ -68,6 +68,15 @@ void Llc::fill(uint64_t line, bool dma, bool dirty) {
     write_back(old.line);
 }
 
+void Llc::warm(uint64_t hpa) {
+  ims_tag tag = {ims_tag_key(hpa / LINE), 1};
+  if (!config_.size_kb || ims_cache_lookup(&main_.cache, &tag))
+    return;
+  uint8_t nothing = 0;
+  ims_cache_fill(&main_.cache, &tag, 0, &nothing);
+  main_.slot[main_.cache.last] = {hpa / LINE, false};
+}
+
 Llc::Range Llc::range_of(const Payload &p) const {
   Range r;
   auto *walk = p.get_extension<WalkExtension>();

@@ -40,7 +40,8 @@ namespace ims::model {
   W(dma_writes_allocate, 1, off_on, "what devices write comes into the cache (DDIO)")                                \
   W(dma_reads_allocate, 0, off_on, "what devices read comes into the cache")                                         \
   N(dma_ways, 2, 0, 63, "ways", "that DMA may allocate in; 0, or not less than ways = all, shared with walks")       \
-  N(miss_slots, 48, 0, 65536, "requests", "that read from the memory at once; 0 = any number")
+  N(miss_slots, 48, 0, 65536, "requests", "that read from the memory at once; 0 = any number")                       \
+  W(warm, 0, off_on, "at the start it holds what windows hold, as after software has gone through them; off: nothing")
 // clang-format on
 
 struct LlcConfig {
@@ -80,6 +81,9 @@ public:
 
   size_t in_flight() const { return fetching_; } // fetches that hold a miss slot
   bool holds(uint64_t hpa) const;                // the line of this address
+
+  // Before the simulation: the processor has used the line of this address, clean. Neither takes time nor counts.
+  void warm(uint64_t hpa);
 
 private:
   static constexpr uint64_t LINE = 64;

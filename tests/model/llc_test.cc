@@ -100,6 +100,20 @@ TEST(Llc, PoliciesSayWhatComesIn) {
   }
 }
 
+TEST(Llc, WarmLinesAreThereCleanAndTheOldestGo) {
+  System s(tiny());
+  for (unsigned n = 0; n < 20; n++) // 16 lines fit
+    s.llc.warm(n * 64);
+  for (unsigned n = 0; n < 20; n++)
+    EXPECT_EQ(s.llc.holds(n * 64), n >= 4) << n;
+  EXPECT_EQ(s.llc.counters().allocations, 0u);
+  EXPECT_EQ(s.one({19 * 64, 64}).took(), HIT);
+  EXPECT_EQ(s.one({3 * 64, 64}).took(), MISS);
+  for (unsigned n = 20; n < 40; n++)
+    s.one({n * 64, 8, false, WALK});
+  EXPECT_EQ(s.llc.counters().write_backs, 0u);
+}
+
 TEST(Llc, BytesAreInTheMemoryWhateverTheTagsSay) {
   for (bool allocate : {false, true})
     for (bool timed : {false, true}) {
