@@ -91,6 +91,18 @@ static std::vector<Access> touches(const Machine &machine) {
   return all;
 }
 
+// Software has gone through all windows, one after the other.
+static void warm(const Machine &machine, Llc &llc) {
+  for (size_t i = 0; i < machine.streams().size(); i++) {
+    const Stream &s = machine.streams()[i];
+    for (uint64_t page = 0; page < s.bytes; page += machine.page_bytes()) {
+      const uint64_t frame = machine.frame(i, s.iova + page);
+      for (uint64_t line = 0; line < machine.page_bytes(); line += 64)
+        llc.warm(frame + line);
+    }
+  }
+}
+
 System::System(const SystemConfig &config, Timing timing, const SystemInput &input)
     : config_(config), agenda_(Agenda::of_simulation()),
       machine_(std::make_unique<Machine>(config.machine, config.vtd, config.smmuv3)),
@@ -117,6 +129,8 @@ System::System(const SystemConfig &config, Timing timing, const SystemInput &inp
     llc_ = std::make_unique<Llc>("llc", config.llc);
     iommu_->memory.bind(llc_->port.socket);
     llc_->memory.socket.bind(memory_->port.socket);
+    if (config.llc.warm)
+      warm(*machine_, *llc_);
   } else {
     iommu_->memory.bind(memory_->port.socket);
   }
