@@ -52,6 +52,7 @@ enum PrefetchPolicy { PREFETCH_NONE, PREFETCH_NEXT, PREFETCH_STRIDE, PREFETCH_TE
   N(nested_slots, 0, 0, 4096, "look-ups", "of the nested TLB at once")                                               \
   N(psc_slots, 0, 0, 4096, "look-ups", "of each stage's paging-structure caches at once")                            \
   N(walkers, 8, 0, 4096, "walkers", "translations that may read memory at once; 0 = any number")                     \
+  W(walk_dmi, 0, off_on, "loosely timed, reads of walks use direct access to memory where it is granted: the memory does not see them") \
   T(walker_ns, 0, 0, 100000, "a walker's own time for each read: issue, decode")                                     \
   N(pending, 64, 0, 65536, "requests", "under translation at once; 0 = any number")                                  \
   W(pending_full, 0, full_policies, "a request that finds them all taken waits at the door, or is dropped")          \

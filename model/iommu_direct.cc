@@ -75,7 +75,10 @@ bool IommuImpl::device_dmi(unsigned, Payload &p, tlm::tlm_dmi &dmi) {
   return true;
 }
 
-void IommuImpl::memory_withdrawn(uint64_t, uint64_t) { bus_invalidated(this); }
+void IommuImpl::memory_withdrawn(uint64_t, uint64_t) {
+  direct_valid_ = false;
+  bus_invalidated(this);
+}
 
 // Page by page; stops where one does not translate.
 unsigned IommuImpl::device_debug(unsigned, Payload &p) {

@@ -7,6 +7,7 @@
 //   iommu_at.cc      approximately timed: requests in flight, walkers, merging, order
 //   iommu_queue.cc   the invalidation or command queue in time; messages to devices
 //   iommu_direct.cc  DMI and debug transport
+//   iommu_counters.cc  counters by hardware's names
 //   prefetch.cc      what to translate ahead
 #pragma once
 
@@ -129,6 +130,7 @@ public:
   // Steps.
   static void take_request(const Payload &p, const DmaExtension *e, ims_request *r);
   Ticks look_up_cost(ims_xlate &x, LookUp *last);
+  void count_read(const ims_step &s);
   void prepare_walk(Payload &p, WalkExtension &w, ims_xlate &x, ims_step_kind kind);
   bool take_answer(Payload &p, const WalkExtension &w, ims_xlate &x, ims_step_kind kind); // false: a store must follow
   static tlm::tlm_response_status refusal(const ims_result &r);
@@ -138,6 +140,7 @@ public:
 
   // Loosely timed.
   bool translate_lt(const ims_request &r, ims_result *res, sc_core::sc_time &t, uint64_t number);
+  bool read_direct(ims_xlate &x, sc_core::sc_time &t);
   void walk_lt(ims_xlate &x, ims_step_kind kind, sc_core::sc_time &t);
 
   // Approximately timed.
@@ -187,6 +190,7 @@ public:
 
   uint64_t access_register(Payload &p);
   void collect(StatisticSink &sink) const;
+  void collect_hardware(StatisticSink &sink) const;
 
   Iommu &module_;
   IommuConfig config_;
@@ -199,6 +203,8 @@ public:
   Histogram reads_;                             // of a walk
   uint64_t reads_by_[IMS_STRUCT_COUNT][8] = {}; // by structure and level
   std::map<unsigned, uint64_t> faults_;         // by the architecture's code
+  // For counters by hardware's names: reads of the queue, page requests taken, ATS.
+  uint64_t queue_reads_ = 0, pages_taken_ = 0, ats_requests_ = 0, ats_passed_ = 0;
   struct By {
     uint64_t requests = 0, misses = 0, faults = 0, latency_ps = 0;
   };
@@ -216,6 +222,9 @@ public:
   // Loosely timed.
   Payload *lt_walk_ = nullptr;
   FlightWalk *lt_extension_ = nullptr;
+
+  tlm::tlm_dmi direct_; // memory that walks read directly, or none
+  bool direct_valid_ = false;
 
   uint64_t numbers_ = 0, numbers_ahead_ = 0; // given so far: to requests, and to translations ahead
 

@@ -4,9 +4,33 @@
 
 namespace ims::model {
 
+// A read from memory that may be accessed directly, if it may.
+bool IommuImpl::read_direct(ims_xlate &x, sc_core::sc_time &t) {
+  const ims_step &s = x.port.step;
+  auto covered = [&] { return s.hpa >= direct_.get_start_address() && s.hpa + s.len - 1 <= direct_.get_end_address(); };
+  if (!direct_valid_ || !covered()) {
+    set_payload(*lt_walk_, tlm::TLM_READ_COMMAND, s.hpa, x.port.answer.data, s.len);
+    direct_.init();
+    direct_valid_ = memory_.socket->get_direct_mem_ptr(*lt_walk_, direct_) && direct_.is_read_allowed();
+    if (!direct_valid_ || !covered())
+      return false;
+  }
+  count_read(s);
+  const unsigned char *bytes = direct_.get_dmi_ptr() + (s.hpa - direct_.get_start_address());
+  if (s.len == 8)
+    memcpy(x.port.answer.data, bytes, 8);
+  else
+    memcpy(x.port.answer.data, bytes, s.len);
+  x.port.answer.ok = true;
+  t += direct_.get_read_latency();
+  return true;
+}
+
 // A read or an update through the memory socket.
 void IommuImpl::walk_lt(ims_xlate &x, ims_step_kind kind, sc_core::sc_time &t) {
   t += to_sc(config_.walker_ns);
+  if (config_.walk_dmi && kind == IMS_STEP_READ && read_direct(x, t))
+    return;
   prepare_walk(*lt_walk_, *lt_extension_, x, kind);
   memory_.socket->b_transport(*lt_walk_, t);
   if (!take_answer(*lt_walk_, *lt_extension_, x, kind)) {
@@ -66,7 +90,9 @@ void IommuImpl::device_b_transport(unsigned, Payload &p, sc_core::sc_time &t) {
   t += to_sc(config_.request_ns);
   if (r.type == IMS_PAGE_REQUEST) {
     count_.page_requests++;
-    p.set_response_status(ims_request_page(unit_, &e->page) ? tlm::TLM_OK_RESPONSE : tlm::TLM_ADDRESS_ERROR_RESPONSE);
+    bool taken = ims_request_page(unit_, &e->page);
+    pages_taken_ += taken;
+    p.set_response_status(taken ? tlm::TLM_OK_RESPONSE : tlm::TLM_ADDRESS_ERROR_RESPONSE);
     return;
   }
   count_.requests++;

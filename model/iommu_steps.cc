@@ -41,6 +41,12 @@ Ticks IommuImpl::cost_of_answer(const ims_xlate &x, Ticks cost) const {
   return x.port.answer.cache_level == 1 ? config_.utlb_ns : config_.utlb_ns + cost;
 }
 
+void IommuImpl::count_read(const ims_step &s) {
+  unit_->count.reads[s.what]++;
+  count_.walk_reads++;
+  reads_by_[s.what][s.level & 7]++;
+}
+
 void IommuImpl::prepare_walk(Payload &p, WalkExtension &w, ims_xlate &x, ims_step_kind kind) {
   const ims_step &s = x.port.step;
   w.what = s.what;
@@ -53,9 +59,7 @@ void IommuImpl::prepare_walk(Payload &p, WalkExtension &w, ims_xlate &x, ims_ste
     unit_->count.updates++;
     count_.updates++;
   } else {
-    unit_->count.reads[s.what]++;
-    count_.walk_reads++;
-    reads_by_[s.what][s.level & 7]++;
+    count_read(s);
   }
   set_payload(p, tlm::TLM_READ_COMMAND, s.hpa, x.port.answer.data, w.swap ? 8 : s.len);
 }

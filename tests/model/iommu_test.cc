@@ -168,6 +168,26 @@ TEST(IommuTime, ColdWalkOf28And36ReadsByArithmetic) {
   }
 }
 
+// Walks that read memory directly take the same time, and find the same; the memory sees nothing of it.
+TEST(IommuTime, WalksByDirectAccessTakeTheSameTime) {
+  for (unsigned arch : {ARCH_VTD, ARCH_SMMUV3}) {
+    Ticks took[2];
+    for (unsigned direct : {0, 1}) {
+      IommuConfig c;
+      c.walk_dmi = direct;
+      Rig rig(machine_of(arch), c, bare(vtd_config()), bare(smmuv3_config()));
+      rig.device.call(0, rig.stream(), rig.page(3));
+      auto &x = rig.device.call(MS, rig.stream(), rig.page(5));
+      rig.simulation.run();
+      took[direct] = x.took();
+      EXPECT_EQ(x.result().output, rig.machine.frame(0, rig.page(5)));
+      EXPECT_EQ(rig.iommu.counters().walk_reads, 2 * x.result().refs);
+      EXPECT_EQ(rig.memory.counters().walker_reads, direct ? 0 : 2 * x.result().refs);
+    }
+    EXPECT_EQ(took[0], took[1]);
+  }
+}
+
 // The IOTLB is filled at the end of the walk: a look-up that ends then hits, and one that ends 1 ps earlier does not.
 TEST(IommuTime, AnEntryIsReadyAtItsTimeAndNotBefore) {
   for (Ticks early : {0, 1}) {
