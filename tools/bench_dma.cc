@@ -215,6 +215,7 @@ int cmd_bench_dma(int argc, char **argv) {
     fail("bench dma: --window goes with --output, --timeline or --vcd");
   if (o.has("intervals") && folder.empty())
     fail("bench dma: --intervals goes with --output");
+  CatchInterrupt sigint; // before anything can be seen of the run
   if (!folder.empty()) {
     make_output_folder(folder);
     if (o.has("window") && timeline.empty())
@@ -239,7 +240,6 @@ int cmd_bench_dma(int argc, char **argv) {
   }
   System::End end;
   {
-    CatchInterrupt sigint;
     Progress progress("DMAs", c.device.count);
     end = s.run(&progress, limit);
   }

@@ -217,7 +217,16 @@ void pattern_option(const Options &o, SystemConfig *c) {
   knob_option(o, "bench walk", "pattern", "device.pattern", c);
 }
 
-// What five levels need of the unit.
+// Levels that cover 48 bits, where nobody says otherwise: those of the granule.
+void levels_of_granule(const Options &o, SystemConfig *c) {
+  static const uint32_t s1[] = {4, 4, 3}, s2[] = {4, 3, 3};
+  if (!o.has("s1-levels") && !is_set(o, "machine.s1_levels"))
+    c->machine.s1_levels = s1[c->machine.granule];
+  if (!o.has("s2-levels") && !is_set(o, "machine.s2_levels"))
+    c->machine.s2_levels = s2[c->machine.granule];
+}
+
+// What five levels need of the unit; with 16 KB the second stage needs it for four.
 void widen(SystemConfig *c) {
   bool s1 = c->machine.s1_levels == 5, s2 = c->machine.s2_levels == 5;
   if (s1)
@@ -226,10 +235,16 @@ void widen(SystemConfig *c) {
     c->vtd.sagaw |= 1 << 3;
     c->vtd.mgaw = 56;
   }
-  if (s1 || s2) {
+  if (s1 || s2 || (c->machine.granule == 1 && c->machine.s2_levels == 4)) {
     c->smmuv3.ds = c->smmuv3.vax = 1;
     c->smmuv3.oas = 6;
   }
+}
+
+// "2 MB": what a knob of MachineConfig's pages means with a granule.
+std::string page_text(unsigned granule, unsigned page) {
+  const unsigned shift = 12 + 2 * granule;
+  return size_text(shift + page * (shift - 3));
 }
 
 } // namespace
@@ -240,7 +255,8 @@ int cmd_bench_walk(int argc, char **argv) {
       "Measures the page walk: with nothing cached, then with one structure added at a time, until every request\n"
       "hits the IOTLB. Memory references and latency are those of one request alone (loosely timed, one tag) once\n"
       "the caches are warm; the rate is that of device.tags requests at once (approximately timed). Where nothing\n"
-      "is evicted, references are checked against the closed form; a difference ends with status 1.",
+      "is evicted, references are checked against the closed form; a difference ends with status 1. The device has no\n"
+      "device TLB here: device.ats, device.pri and device.dmi are off.",
       "  iommusim bench walk\n"
       "  iommusim bench walk --arch smmuv3 --translation nested --s1-levels 3 --s2-page 2m\n"
       "  iommusim bench walk --pattern sequential --window 16M --set iommu.walkers=16 --svg walk.svg\n"
@@ -250,10 +266,11 @@ int cmd_bench_walk(int argc, char **argv) {
   o.add()("arch", text("NAMES"), "vtd, smmuv3; several with commas; without this option both")(
       "translation", text("NAMES"),
       "nested, first, second, shadow, pass-through; several with commas; without this option all of these")(
-      "s1-levels", text("N"), "levels of the first stage: machine.s1_levels")(
-      "s2-levels", text("N"), "levels of the second stage: machine.s2_levels")(
+      "s1-levels", text("N"), "levels of the first stage: machine.s1_levels; without it as many as 48 bits take")(
+      "s2-levels", text("N"), "levels of the second stage: machine.s2_levels; likewise")(
       "granule", text("4k|16k|64k"), "machine.granule; others than 4k: SMMUv3 alone")(
-      "s1-page", text("4k|2m|1g"), "that the first stage maps with: machine.s1_page")(
+      "s1-page", text("4k|2m|1g"),
+      "that the first stage maps with: machine.s1_page; of other granules the blocks of those levels")(
       "s2-page", text("4k|2m|1g"), "that the second stage maps with: machine.s2_page")(
       "pattern", text("NAME"), "sequential, or device.pattern: stride, random, ring, block, chase")(
       "window", text("SIZE"), "memory that is read, mapped by machine.window_kb: 64K, 16M")(
@@ -287,9 +304,11 @@ int cmd_bench_walk(int argc, char **argv) {
     pattern_option(o, &c);
   if (c.device.pattern == PATTERN_TRACE)
     fail("bench walk: device.pattern: found trace, expected stride, random, ring, block or chase");
+  levels_of_granule(o, &c);
   widen(&c);
   c.device.count = static_cast<uint32_t>(report.requests);
   c.device.warmup = 0;
+  c.device.ats = c.device.pri = c.device.dmi = 0; // it is the IOMMU that translates here
   check_config(c, "bench walk");
 
   std::vector<unsigned> archs = {ARCH_VTD, ARCH_SMMUV3},
@@ -310,17 +329,17 @@ int cmd_bench_walk(int argc, char **argv) {
       fail("bench walk: --translation: found off, which has no walk; expected nested, first, second, shadow or "
            "pass-through");
   std::string folder = o.text("output");
+  CatchInterrupt sigint; // before anything can be seen of the run
   if (!folder.empty())
     make_output_folder(folder);
 
   report.pattern = o.has("pattern") ? o.text("pattern") : pattern_kinds[c.device.pattern];
   report.granule = machine_granules[c.machine.granule];
-  report.s1_page = machine_pages[c.machine.s1_page];
-  report.s2_page = machine_pages[c.machine.s2_page];
+  report.s1_page = page_text(c.machine.granule, c.machine.s1_page);
+  report.s2_page = page_text(c.machine.granule, c.machine.s2_page);
   report.window_kb = c.machine.window_kb;
   report.seed = c.device.seed;
   {
-    CatchInterrupt sigint;
     uint64_t rows = 0;
     for (unsigned t : translations)
       rows += archs.size() * steps_of(t).size();

@@ -43,9 +43,9 @@ std::string walk_svg(const WalkReport &r) {
   static const char *const fills[] = {"#1f6fb4", "#e1812c"};
   BarChart chart;
   chart.title = "The page walk, from nothing cached to everything cached";
-  chart.notes.push_back(format("Granule %s, pages %s and %s; %s reads in %s, %llu requests a row.", r.granule.c_str(),
-                               r.s1_page.c_str(), r.s2_page.c_str(), r.pattern.c_str(),
-                               bytes_text(r.window_kb << 10).c_str(), static_cast<unsigned long long>(r.requests)));
+  chart.notes.push_back(format("Pages of %s and %s; %s reads in %s, %llu requests a row.", r.s1_page.c_str(),
+                               r.s2_page.c_str(), r.pattern.c_str(), bytes_text(r.window_kb << 10).c_str(),
+                               static_cast<unsigned long long>(r.requests)));
   if (r.interrupted)
     chart.notes.push_back("Interrupted: the rows until then.");
   chart.panels = {{"Memory references", "mean of a request"},

@@ -55,8 +55,8 @@ static std::string right(const std::string &text, size_t width) {
 
 std::string walk_text(const WalkReport &r) {
   const size_t label = 40;
-  std::string out = format("The page walk: granule %s, pages %s and %s, %s reads in %s, %llu requests a row\n",
-                           r.granule.c_str(), r.s1_page.c_str(), r.s2_page.c_str(), r.pattern.c_str(),
+  std::string out = format("The page walk: pages of %s and %s, %s reads in %s, %llu requests a row\n",
+                           r.s1_page.c_str(), r.s2_page.c_str(), r.pattern.c_str(),
                            bytes_text(r.window_kb << 10).c_str(), static_cast<unsigned long long>(r.requests));
   if (r.interrupted)
     out = "# interrupted: the run was cut short, and these are the rows until then\n" + out;
