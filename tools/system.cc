@@ -20,10 +20,20 @@ public:
   Accesses(std::unique_ptr<Pattern> inner, std::vector<Access> touches)
       : inner_(std::move(inner)), touches_(std::move(touches)) {}
 
-  bool next(Access *access) override { return more() && (touch(access) || inner_->next(access)); }
+  bool next(Access *access) override { return next(access, 1) == 1; }
+  size_t next(Access *list, size_t room) override {
+    if (limit) // as late as can be
+      room = std::min<size_t>(room, 1);
+    if (!more(room))
+      return 0;
+    size_t n = 0;
+    while (n < room && touch(&list[n]))
+      n++;
+    return n < room ? n + inner_->next(list + n, room - n) : n;
+  }
   uint32_t chains() const override { return inner_->chains(); }
   bool next_of(uint32_t chain, Access *access) override {
-    return more() && (touch(access) || inner_->next_of(chain, access));
+    return more(1) && (touch(access) || inner_->next_of(chain, access));
   }
 
   Agenda *agenda = nullptr;
@@ -32,8 +42,10 @@ public:
   bool stopped = false, out_of_time = false;
 
 private:
-  bool more() {
-    if ((taken_++ & 255) == 0) {
+  bool more(uint64_t wanted) {
+    taken_ += wanted;
+    if (taken_ >= look_at_) {
+      look_at_ = taken_ + 256;
       if (progress)
         progress->at(taken_);
       stopped = stopped || interrupted();
@@ -52,15 +64,16 @@ private:
   std::unique_ptr<Pattern> inner_;
   std::vector<Access> touches_;
   size_t touched_ = 0;
-  uint64_t taken_ = 0;
+  uint64_t taken_ = 0, look_at_ = 0;
 };
 
 // What each translation read, once the device counts.
 class System::ReferenceCounter : public IommuObserver {
 public:
   ReferenceCounter(const Device &device, Histogram *reads) : device_(device), reads_(reads) {}
-  void finished(Ticks, uint64_t, const ims_request &, const ims_result &result) override {
-    if (device_.counters().done >= device_.config().warmup)
+  void finished(Ticks, uint64_t number, const ims_request &, const ims_result &result) override {
+    const bool ahead = number >> 63; // no request
+    if (!ahead && device_.counters().done >= device_.config().warmup)
       reads_->add(result.refs);
   }
 
@@ -103,9 +116,14 @@ static void warm(const Machine &machine, Llc &llc) {
   }
 }
 
+// What is mapped for each DMA is not mapped at the start.
+static SystemConfig as_built(SystemConfig c) {
+  return c;
+}
+
 System::System(const SystemConfig &config, Timing timing, const SystemInput &input)
-    : config_(config), agenda_(Agenda::of_simulation()),
-      machine_(std::make_unique<Machine>(config.machine, config.vtd, config.smmuv3)),
+    : config_(as_built(config)), agenda_(Agenda::of_simulation()),
+      machine_(std::make_unique<Machine>(config_.machine, config.vtd, config.smmuv3)),
       memory_(std::make_unique<Memory>("mem0", machine_->memory(), config.memory)),
       iommu_(std::make_unique<Iommu>("iommu0", machine_->maker(), config.iommu)),
       watchers_(std::make_unique<Watchers>()) {
@@ -144,6 +162,9 @@ System::System(const SystemConfig &config, Timing timing, const SystemInput &inp
     device_->port.socket.bind(iommu_->device);
     iommu_->message.bind(device_->messages.socket);
   }
+  host_ = std::make_unique<Host>("host", *machine_, config.host, timing);
+  host_->registers.socket.bind(iommu_->registers);
+  iommu_->interrupt.bind(host_->interrupts.socket);
   machine_->start(*iommu_);
 }
 
@@ -214,6 +235,7 @@ void System::collect(StatisticSink &sink) const {
   if (llc_)
     llc_->collect(sink);
   memory_->collect(sink);
+  host_->collect(sink);
 }
 
 std::string System::taken() const {
@@ -238,6 +260,11 @@ std::string System::taken() const {
   add("dev0.waiting", d.waiting);
   add("dev0.invalidations", d.invalidations);
   add("dev0.payloads", d.payloads);
+  Host::Occupancy h = host_->occupancy();
+  add("host.jobs", h.jobs);
+  add("host.cores", h.cores);
+  add("host.traps", h.traps);
+  add("host.groups", h.groups);
   if (link_)
     add("link.in_flight", link_->in_flight());
   if (llc_)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A whole system in time, out of a configuration: a device, the IOMMU and the memory behind it, with the bytes of a machine
-// whose tables, queues and unit are set up before time begins.
+// A whole system in time, out of a configuration: a device, the IOMMU, the memory behind it, the host's software, and the
+// bytes of a machine whose tables, queues and unit are set up before time begins.
 //
 //   device --> [link] --> iommu --> [llc] --> memory          messages: iommu --> [link] --> device
+//   host --> iommu: registers                                 iommu --> host: interrupts
 //
 // The link is there if it has a generation, the LLC if it has a size. One system at a time, one after the other; each is a simulation of its own.
 #pragma once
@@ -23,8 +24,9 @@ namespace ims {
 class Progress;
 
 struct SystemInput {
-  bool touch = false; // every page of every window is read once before the device begins; not counted
-  std::string trace;  // of device.pattern = trace: the text
+  // Every page of every window is read once before the device begins; not counted. Not with device.map = stream.
+  bool touch = false;
+  std::string trace; // of device.pattern = trace: the text
   std::string trace_name;
 };
 
@@ -65,6 +67,7 @@ public:
   const model::Link *link() const { return link_.get(); } // NULL: there is none
   const model::Llc *llc() const { return llc_.get(); }
   const model::Device &device() const { return *device_; }
+  const model::Host &host() const { return *host_; }
   const SystemConfig &config() const { return config_; }
 
 private:
@@ -81,6 +84,7 @@ private:
   std::unique_ptr<model::Iommu> iommu_;
   std::unique_ptr<model::Link> link_;
   std::unique_ptr<model::Device> device_;
+  std::unique_ptr<model::Host> host_;
   Accesses *accesses_ = nullptr; // the device's
   model::Histogram references_;
   std::unique_ptr<Watchers> watchers_;
