@@ -8,6 +8,7 @@ int ims_cache_init(struct ims_cache *c, const struct ims_cache_config *config) {
   *c = (struct ims_cache){.replacement = config->replacement,
                           .sized = config->sized,
                           .salted = config->salted,
+                          .spread = config->by_address ? 0 : 0x9e3779b97f4a7c15ull,
                           .partitions = parts,
                           .random = config->seed | 1};
   if (config->policy)

@@ -59,6 +59,7 @@ struct ims_cache_config {
   const struct ims_cache_policy *policy; // in place of `replacement`; NULL: none; copied
   uint32_t partitions;                   // a power of two; tenant n has the one numbered n modulo this. 0, 1: all share
   bool salted;                           // the tenant takes part in the choice of the set
+  bool by_address;                       // domain and PASID take no part in it
 };
 
 struct ims_cache_counters {
@@ -68,6 +69,7 @@ struct ims_cache_counters {
 struct ims_cache {
   uint32_t entries, ways, sets, value_size;
   uint32_t mask, salt, base; // the set: hash ^ salt, within `mask`, of the partition whose first set is `base`
+  uint64_t spread;           // what ids are multiplied by in that hash; 0: they take no part
   enum ims_replacement replacement;
   bool sized, plugged; // plugged: `policy` counts, not `replacement`
   bool salted;
@@ -100,10 +102,10 @@ void ims_cache_set_policy(struct ims_cache *c, const struct ims_cache_policy *po
 // Look-ups and fills from now on are this tenant's (a requester id). Only caches that are salted or have partitions care.
 void ims_cache_tenant(struct ims_cache *c, uint32_t tenant);
 
-// Neighbouring pages lie in neighbouring sets, as in hardware; domain and PASID shift the pattern.
+// Neighbouring pages lie in neighbouring sets, as in hardware; domain and PASID shift the pattern, unless by_address.
 static inline uint32_t ims_cache_set(const struct ims_cache *c, uint64_t addr, uint64_t id) {
   uint64_t n = addr >> (addr & 63);
-  uint32_t hash = (uint32_t)(n ^ n >> 10 ^ n >> 20 ^ id * 0x9e3779b97f4a7c15ull >> 40);
+  uint32_t hash = (uint32_t)(n ^ n >> 10 ^ n >> 20 ^ id * c->spread >> 40);
   return ((hash ^ c->salt) & c->mask) | c->base;
 }
 static inline uint64_t ims_cache_print(uint64_t addr, uint64_t id) {

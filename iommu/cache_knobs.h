@@ -45,6 +45,7 @@
 
 // A TLB in front of the IOTLB, and how the IOTLB chooses sets.
 #define IMS_CACHE_FIRST_LEVEL(X)                                                                                 \
+  X(iotlb_hash_domain, 1, 0, 1, "", ims_words_off_on, "domain and PASID (VMID, ASID) take part in the set index of the IOTLB, both levels") \
   X(iotlb_hash_source, 0, 0, 1, "", ims_words_off_on, "the requester id takes part in the set index of the IOTLB, both levels") \
   X(utlb_entries, 0, 0, 16777216, "entries", NULL, "first-level IOTLB: entries, 0 = none; it needs an IOTLB")    \
   X(utlb_ways,    0, 0, 1024,     "ways",    NULL, "first-level IOTLB: ways, 0 = fully associative")             \
@@ -64,7 +65,8 @@
 #define IMS_CACHE_ROW_SIZED(c, cache, name)                                                                            \
   {                                                                                                                    \
     .id = (cache), .entries = (c)->name##_entries, IMS_CACHE_SHAPE(c, name, sizeof(struct ims_tlb_value)),             \
-    .sized = true, .salted = ((cache) == IMS_CACHE_IOTLB || (cache) == IMS_CACHE_UTLB) && (c)->iotlb_hash_source       \
+    .sized = true, .salted = ((cache) == IMS_CACHE_IOTLB || (cache) == IMS_CACHE_UTLB) && (c)->iotlb_hash_source,      \
+    .by_address = ((cache) == IMS_CACHE_IOTLB || (cache) == IMS_CACHE_UTLB) && !(c)->iotlb_hash_domain                 \
   }
 #define IMS_CACHE_ROW_LEVEL(c, cache, name, level_name, level)                                                         \
   {                                                                                                                    \

@@ -71,7 +71,8 @@ int ims_iommu_build_caches(struct ims_iommu *u, const struct ims_cache_row *rows
                                   .replacement = (enum ims_replacement)row->replacement,
                                   .seed = 0x9e3779b97f4a7c15ull + row->id,
                                   .partitions = row->partitions,
-                                  .salted = row->salted};
+                                  .salted = row->salted,
+                                  .by_address = row->by_address};
     int err = ims_cache_init(&u->cache[row->id], &cc);
     if (err)
       return err;

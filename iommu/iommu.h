@@ -190,7 +190,7 @@ struct ims_cache_row {
   uint32_t entries, ways, value_size;
   uint32_t replacement; // enum ims_replacement
   uint32_t partitions;
-  bool sized, salted;
+  bool sized, salted, by_address;
 };
 int ims_iommu_build_caches(struct ims_iommu *u, const struct ims_cache_row *rows, unsigned count);
 

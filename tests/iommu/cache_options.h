@@ -24,7 +24,7 @@ inline void random_cache_options(void *config, const ims_option *(*rows)(unsigne
       value = static_cast<uint32_t>(random() % (IMS_REPLACE_COMMON + 1));
     else if (ends(name, "_partitions"))
       value = one_of({0, 1, 2, 4, 16});
-    else if (name == "iotlb_hash_source")
+    else if (name == "iotlb_hash_source" || name == "iotlb_hash_domain")
       value = random() % 2;
     else if (ends(name, "_levels"))
       value = one_of({15, 15, 1, 5, 10, 0});

@@ -19,7 +19,7 @@ struct Item {
 
 struct Cache : ims_cache {
   Cache(uint32_t entries_, uint32_t ways_, ims_replacement how, bool sized_ = false, uint64_t seed = 1,
-        uint32_t parts = 1, bool salted_ = false, const ims_cache_policy *policy_ = nullptr) {
+        uint32_t parts = 1, bool salted_ = false, const ims_cache_policy *policy_ = nullptr, bool by_address_ = false) {
     ims_cache_config c = {};
     c.entries = entries_;
     c.ways = ways_;
@@ -29,6 +29,7 @@ struct Cache : ims_cache {
     c.seed = seed;
     c.partitions = parts;
     c.salted = salted_;
+    c.by_address = by_address_;
     c.policy = policy_;
     EXPECT_EQ(IMS_ERR_OK, ims_cache_init(this, &c));
   }
@@ -427,6 +428,25 @@ TEST(Salt, LeadsTheSameAddressesOfTenantsApart) {
     }
     EXPECT_GE(c.present, salted ? 7u : 1u); // two may meet by chance
     EXPECT_LE(c.present, salted ? 8u : 1u);
+  }
+}
+
+// Eight domains with one page each, all at one address: by address alone they meet in one set, of four ways.
+TEST(ByAddress, TheSamePageOfDomainsMeetsInOneSet) {
+  for (bool by_address : {false, true}) {
+    Cache c(64, 4, IMS_REPLACE_LRU, true, 1, 1, false, nullptr, by_address);
+    for (uint64_t id = 1; id <= 8; id++)
+      c.put(page(7, id));
+    if (by_address)
+      EXPECT_EQ(c.present, 4u);
+    else
+      EXPECT_GT(c.present, 4u);
+    ims_cache_match m = {};
+    m.id = 8;
+    m.id_mask = ~uint64_t(0);
+    m.first = 7 << 12;
+    m.last = (7 << 12) + 4095;
+    EXPECT_EQ(ims_cache_invalidate(&c, &m), 1u);
   }
 }
 
