@@ -8,6 +8,7 @@
 
 namespace ims::model {
 
+const char *const device_maps[] = {"static", "stream", nullptr};
 IMS_MODEL_PART(DeviceConfig, "device", "a device and what it does", IMS_MODEL_DEVICE_KNOBS)
 
 #define COPY(name, ...)   to.name = name;
@@ -236,6 +237,14 @@ HOT void Device::issue(uint32_t tag) {
   in_use_++;
   t.issued = now();
   t.iova = streams_[t.access.stream].iova + t.access.offset;
+  if (__builtin_expect(mapper_ != nullptr, 0))
+    map(tag);
+  else
+    depart(tag);
+}
+
+HOT void Device::depart(uint32_t tag) {
+  Tag &t = tags_[tag];
   if (config_.ats) {
     t.id = ids_[t.access.stream];
     t.path = ATC_HIT;
@@ -248,6 +257,8 @@ HOT void Device::issue(uint32_t tag) {
 }
 
 void Device::begin(uint64_t) {
+  if (config_.map == MAP_STREAM && !mapper_)
+    throw std::logic_error("device: map = stream without a mapper");
   started_ = due_ = counted_from_ = last_ = agenda_.now();
   uint32_t tags = config_.tags;
   if (pattern_->chains())
@@ -282,18 +293,27 @@ HOT void Device::end(uint32_t tag) {
     latency_.add(last_ - t.issued);
     if (config_.ats)
       path_latency_[t.path].add(last_ - t.issued);
+    if (__builtin_expect(mapper_ != nullptr, 0))
+      dma_latency_.add(last_ - t.mapped);
   } else {
     counted_from_ = last_;
     warmup_bytes_ = count_.bytes_read + count_.bytes_written;
   }
-  t.state = IDLE;
-  in_use_--;
-  next(tag);
+  over(tag);
 }
 
 void Device::fail(uint32_t tag, uint64_t DeviceCounters::*cause) {
   count_.failed++;
   count_.*cause += 1;
+  over(tag);
+}
+
+// Arrived or not: the tag is free, once software has unmapped what it had mapped.
+HOT void Device::over(uint32_t tag) {
+  if (__builtin_expect(tags_[tag].mapped_now, 0)) {
+    unmap(tag);
+    return;
+  }
   tags_[tag].state = IDLE;
   in_use_--;
   next(tag);
@@ -304,6 +324,58 @@ void Device::finish(uint64_t) {
   if (on_finished_)
     on_finished_();
 }
+
+// Streaming.
+
+void Device::use_mapper(DmaMapper *mapper) {
+  if (config_.map != MAP_STREAM)
+    return;
+  page_bytes_ = mapper->page_bytes();
+  for (const Stream &s : streams_)
+    if (slots(s) < config_.tags)
+      throw std::invalid_argument("device.tags: found " + std::to_string(config_.tags) + ", expected at most " +
+                                  std::to_string(slots(s)) + ", the pages of " + std::to_string(page_bytes_) +
+                                  " bytes in a window: with map = stream each tag needs its own");
+  mapper_ = mapper;
+}
+
+// Pages of a window.
+uint64_t Device::slots(const Stream &s) const {
+  uint64_t window = config_.window_kib ? uint64_t{config_.window_kib} * 1024 : s.bytes;
+  return std::min(window, s.bytes) / page_bytes_;
+}
+
+void Device::map(uint32_t tag) {
+  Tag &t = tags_[tag];
+  const Stream &s = streams_[t.access.stream];
+  uint64_t rounds = slots(s) / config_.tags; // of this tag's pages in this window
+  uint64_t page = tag + config_.tags * (t.slot++ % rounds);
+  t.iova = s.iova + page * page_bytes_ + t.access.offset % page_bytes_;
+  t.state = MAPPING;
+  tell_time();
+  mapper_->before(s, t.iova, t.access.bytes, DmaMapper::done<&Device::mapped>(this, tag));
+}
+
+void Device::mapped(uint64_t w, bool ok) {
+  uint32_t tag = static_cast<uint32_t>(w);
+  Tag &t = tags_[tag];
+  t.mapped_now = ok;
+  t.mapped = agenda_.now();
+  if (ok)
+    depart(tag);
+  else
+    fail(tag, &DeviceCounters::not_mapped);
+}
+
+void Device::unmap(uint32_t tag) {
+  Tag &t = tags_[tag];
+  t.state = MAPPING;
+  t.mapped_now = false;
+  tell_time();
+  mapper_->after(streams_[t.access.stream], t.iova, t.access.bytes, DmaMapper::done<&Device::unmapped>(this, tag));
+}
+
+void Device::unmapped(uint64_t tag, bool) { over(static_cast<uint32_t>(tag)); }
 
 // Requests.
 
@@ -920,6 +992,8 @@ void Device::collect(StatisticSink &sink) const {
   sink.mean(object, "rate", "DMA/us", "that arrived, after the warm-up", n.dmas * US, elapsed);
   sink.mean(object, "bandwidth", "Gb/s", "of DMAs that arrived, after the warm-up", n.bytes * 8 * NS, elapsed);
   sink.histogram(object, "latency", "ps", "of DMAs, from issue to arrival, after the warm-up", latency_);
+  if (mapper_)
+    sink.histogram(object, "dma_latency", "ps", "of these, from when they were mapped to arrival", dma_latency_);
   static const struct {
     const char *name, *sentence;
   } paths[PATHS] = {

@@ -12,12 +12,19 @@
 // that it was annotated with, so that nothing is contended and throughput is tags / latency. One tag gives the same times
 // either way. What the device does with an answer is the same code.
 //
+// Streaming (map = stream): a driver maps the page of each DMA before it and unmaps it after it, and the tag is held for
+// all of that. No two DMAs may have one page between them, so each tag has pages of its own, as a driver has buffers: page
+// t, t + tags, t + 2 tags ... of each window are those of tag t, which takes one after the other. The pattern says the
+// stream, the length, the direction, and where in its page a DMA lies. Under a deferred policy a page comes round again
+// before it is flushed, if the window has fewer pages than that takes; a driver would have handed out other addresses.
+//
 // What it leaves out: data that an access needs from an earlier one, but for chains of pointers (a ring's descriptors are
 // read with its packets, not before them); split completions; a page request asks for one page, and is a group of its own.
 #pragma once
 
 #include "iommu/device.h"
 #include "model/extension.h"
+#include "model/mapper.h"
 #include "model/part.h"
 #include "model/pattern.h"
 #include "model/port.h"
@@ -31,12 +38,16 @@
 
 namespace ims::model {
 
+extern const char *const device_maps[]; // "static", "stream"
+enum DeviceMap { MAP_STATIC, MAP_STREAM };
+
 // clang-format off
 #define IMS_MODEL_DEVICE_KNOBS(N, T, U, W)                                                                           \
   N(tags, 32, 1, 65536, "tags", "DMAs under way at once")                                                            \
   N(count, 100000, 0, 4294967295, "DMAs", "to do; 0 = as many as the pattern has")                                   \
   N(warmup, 0, 0, 4294967295, "DMAs", "that are done before rates and latencies are counted")                        \
   T(gap_ns, 0, 0, 1000000, "from one DMA to the next, whether those before are done or not; 0 = when a tag is free") \
+  W(map, MAP_STATIC, device_maps, "windows stay mapped; or each DMA's page is mapped before it and unmapped after it") \
   W(data, 1, off_on, "DMAs carry data; off: they take their time and move nothing")                                  \
   W(dmi, 0, off_on, "loosely timed, without ATS: memory is accessed directly where that is granted")                 \
   N(dmi_pages, 1024, 1, 1048576, "pages", "whose direct access is remembered; rounded up to a power of two")         \
@@ -65,9 +76,10 @@ struct DeviceConfig {
 #define IMS_MODEL_DEVICE_STATISTICS(X)                                                                               \
   X(issued, "DMAs", "that took a tag: done, failed and those under way")                                             \
   X(done, "DMAs", "that arrived")                                                                                    \
-  X(failed, "DMAs", "that did not: refused, without rights, without memory")                                         \
+  X(failed, "DMAs", "that did not: not mapped, refused, without rights, without memory")                             \
   X(refused, "DMAs", "that the IOMMU refused, or whose translation it refused")                                      \
   X(no_rights, "DMAs", "whose translation lacks the right, and no page request helped")                              \
+  X(not_mapped, "DMAs", "that were not sent: software could not map them")                                           \
   X(no_memory, "DMAs", "that found no memory, or met another error on their way")                                    \
   X(zeroed, "DMAs", "of those done, refused without an error: they read zeros or wrote nothing")                     \
   X(late, "DMAs", "that were due before a tag was free")                                                             \
@@ -121,6 +133,9 @@ public:
   // The device begins when the simulation does; or, if that is said before, when start() is called, during the simulation.
   void start_by_hand() { by_hand_ = true; }
   void start();
+  // Who maps and unmaps, with map = stream; it has to be said before the device begins, and must outlive it.
+  // std::invalid_argument: a window has fewer pages than there are tags.
+  void use_mapper(DmaMapper *mapper);
   // Called once, when the last DMA has ended; an action on the agenda.
   void on_finished(std::function<void()> call) { on_finished_ = std::move(call); }
   bool finished() const { return finished_; }
@@ -133,6 +148,8 @@ public:
   // By path with ATS only: without it there is one, or with direct access two that take the same time.
   const Histogram &latency() const { return latency_; }
   const Histogram &latency(Path path) const { return path_latency_[path]; }
+  // With map = stream: without the time that it took to map them, from when they were sent.
+  const Histogram &dma_latency() const { return dma_latency_; }
 
   // What rates are counted over: DMAs that arrived after the warm-up, their bytes, and the time from its end (without: from
   // the start) to the last of them.
@@ -153,20 +170,22 @@ private:
   static constexpr uint32_t NONE = ~0u;
   static constexpr Ticks NEVER = ~0ull;
 
-  enum State : uint8_t { IDLE, SENT, TRANSLATED, WAITING, STALLED };
+  enum State : uint8_t { IDLE, SENT, TRANSLATED, WAITING, STALLED, MAPPING };
   struct Tag {
     Access access;
     uint64_t iova = 0, id = 0; // id: of the device TLB
-    Ticks issued = 0;
+    Ticks issued = 0, mapped = 0;
+    uint64_t slot = 0; // map = stream: how many pages it has taken
     uint64_t sent = 0; // TRANSLATED: number of the request
     Ticks until = 0;   // TRANSLATED, loosely timed: when it will have arrived
     uint32_t next = NONE;
     uint32_t page_tries = 0;
     State state = IDLE;
     Path path = UNTRANSLATED;
-    uint8_t shift = 0;  // TRANSLATED: of the entry that was used
-    bool held = false;  // loosely timed: the IOMMU stalled it, under `stag`
-    uint8_t resume = 0; // 1 + enum ims_resume_action, when it came before the tag knew of the stall
+    uint8_t shift = 0;       // TRANSLATED: of the entry that was used
+    bool mapped_now = false; // map = stream: to be unmapped
+    bool held = false;       // loosely timed: the IOMMU stalled it, under `stag`
+    uint8_t resume = 0;      // 1 + enum ims_resume_action, when it came before the tag knew of the stall
     uint16_t stag = 0;
   };
   // Tags in the order in which they came.
@@ -246,13 +265,22 @@ private:
   void next(uint32_t tag);
   void due(uint64_t tag);
   void issue(uint32_t tag);
+  void depart(uint32_t tag);
   void go(uint32_t tag);
   void go_again(uint64_t tag) { go(static_cast<uint32_t>(tag)); }
   void retry(uint32_t tag);
   void end(uint32_t tag);
   void fail(uint32_t tag, uint64_t DeviceCounters::*cause);
+  void over(uint32_t tag);
   void stop();
   void finish(uint64_t);
+
+  // Streaming.
+  uint64_t slots(const Stream &s) const;
+  void map(uint32_t tag);
+  void mapped(uint64_t tag, bool ok);
+  void unmap(uint32_t tag);
+  void unmapped(uint64_t tag, bool);
 
   // Requests.
   Payload &request(Kind kind, uint32_t index, uint32_t stream, uint8_t type, uint8_t access, uint32_t bytes);
@@ -350,10 +378,13 @@ private:
 
   std::vector<DirectPage> direct_;
 
+  DmaMapper *mapper_ = nullptr; // with map = stream
+  uint64_t page_bytes_ = 0;     // that it maps with
+
   DeviceCounters count_;
   Ticks counted_from_ = 0, last_ = 0; // the end of the warm-up and of the last DMA that arrived
   uint64_t warmup_bytes_ = 0;
-  Histogram latency_;
+  Histogram latency_, dma_latency_;
   std::vector<Histogram> path_latency_;
   std::function<void()> on_finished_;
 };

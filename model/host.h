@@ -106,6 +106,7 @@ public:
   // Streaming DMA: the same by requester and PASID.
   void before(const Stream &stream, uint64_t iova, uint64_t bytes, Done done) override;
   void after(const Stream &stream, uint64_t iova, uint64_t bytes, Done done) override;
+  uint64_t page_bytes() const override { return machine_.page_bytes(); }
 
   const HostConfig &config() const { return config_; }
   const HostCounters &counters() const { return count_; }

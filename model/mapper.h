@@ -29,6 +29,8 @@ struct DmaMapper {
   virtual ~DmaMapper() = default;
   virtual void before(const Stream &stream, uint64_t iova, uint64_t bytes, Done done) = 0;
   virtual void after(const Stream &stream, uint64_t iova, uint64_t bytes, Done done) = 0;
+  // What is mapped is widened to pages of so many bytes: two buffers must not lie in one.
+  virtual uint64_t page_bytes() const { return 4096; }
 };
 
 } // namespace ims::model

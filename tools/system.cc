@@ -118,6 +118,8 @@ static void warm(const Machine &machine, Llc &llc) {
 
 // What is mapped for each DMA is not mapped at the start.
 static SystemConfig as_built(SystemConfig c) {
+  if (c.device.map == MAP_STREAM)
+    c.machine.premap = 0;
   return c;
 }
 
@@ -132,7 +134,7 @@ System::System(const SystemConfig &config, Timing timing, const SystemInput &inp
                                          ? parse_trace(input.trace, input.trace_name, streams)
                                          : make_pattern(config.device.pattern_config(), streams);
   std::vector<Access> first;
-  if (input.touch)
+  if (input.touch && config.device.map == MAP_STATIC)
     first = touches(*machine_);
   DeviceConfig &device = config_.device;
   device.warmup += static_cast<uint32_t>(first.size());
@@ -165,7 +167,9 @@ System::System(const SystemConfig &config, Timing timing, const SystemInput &inp
   host_ = std::make_unique<Host>("host", *machine_, config.host, timing);
   host_->registers.socket.bind(iommu_->registers);
   iommu_->interrupt.bind(host_->interrupts.socket);
+  device_->use_mapper(host_.get());
   machine_->start(*iommu_);
+  device_->on_finished([this] { finished_ = agenda_.now(); });
 }
 
 System::~System() = default;
@@ -210,9 +214,9 @@ System::End System::run(Progress *progress, Ticks limit) {
   if (watchers_->intervals)
     watchers_->intervals->finish();
   if (watchers_->timeline)
-    watchers_->timeline->finish(now());
+    watchers_->timeline->finish(agenda_.now());
   if (watchers_->vcd)
-    watchers_->vcd->finish(now());
+    watchers_->vcd->finish(agenda_.now());
   if (!device_->finished())
     return STUCK;
   return accesses_->stopped ? INTERRUPTED : accesses_->out_of_time ? OUT_OF_TIME : FINISHED;
@@ -227,7 +231,7 @@ uint64_t System::rate() const {
 const Histogram &System::latency() const { return device_->latency(); }
 
 void System::collect(StatisticSink &sink) const {
-  sink.count("", "time", "ps", "simulated", now());
+  sink.count("", "time", "ps", "simulated, until the device had finished", now());
   device_->collect(sink);
   if (link_)
     link_->collect(sink);

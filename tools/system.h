@@ -54,7 +54,9 @@ public:
   // Once. `limit`: of simulated time; 0 = none.
   End run(Progress *progress = nullptr, model::Ticks limit = 0);
 
-  model::Ticks now() const { return agenda_.now(); }
+  // When the device had finished; until then, or if it never does, how far the simulation is. What follows (the last of
+  // prefetches, write-backs, flushes) is not to change what rates are counted over; nor is somebody who watches.
+  model::Ticks now() const { return device_->finished() ? finished_ : agenda_.now(); }
   uint64_t rate() const; // DMAs that arrived in a second of simulated time, after the warm-up
   const model::Histogram &latency() const;
   const model::Histogram &references() const { return references_; } // of every translation after the warm-up
@@ -86,6 +88,7 @@ private:
   std::unique_ptr<model::Device> device_;
   std::unique_ptr<model::Host> host_;
   Accesses *accesses_ = nullptr; // the device's
+  model::Ticks finished_ = 0;
   model::Histogram references_;
   std::unique_ptr<Watchers> watchers_;
 };
