@@ -159,6 +159,10 @@ void IommuImpl::count_result(const ims_request &r, const ims_result &res, bool m
   }
   (refused ? count_.faulted : count_.translated)++;
   (missed ? count_.misses : count_.hits)++;
+  if (r.type != IMS_UNTRANSLATED) {
+    ats_requests_ += r.type == IMS_TRANSLATION_REQUEST;
+    ats_passed_ += r.type == IMS_TRANSLATED && !refused;
+  }
   (missed ? latency_miss_ : latency_hit_).add(latency);
   if (res.refs)
     reads_.add(res.refs);
@@ -218,6 +222,7 @@ void IommuImpl::collect(StatisticSink &s) const {
     s.count(object, "evictions", "entries", "that had to go for others", cache.count.evictions);
     s.count(object, "invalidated", "entries", "that invalidations removed", cache.count.invalidated);
   }
+  collect_hardware(s);
 }
 
 // The module.

@@ -8,8 +8,6 @@
 // began with and may let time go on (Agenda::skip_to).
 #include "model/iommu_impl.h"
 
-#include <algorithm>
-
 namespace ims::model {
 
 namespace {
@@ -123,6 +121,7 @@ void IommuImpl::serve_page_request(uint64_t payload) {
   unsigned from = found->second;
   page_requests_.erase(found);
   bool taken = ims_request_page(unit_, &p.get_extension<DmaExtension>()->page);
+  pages_taken_ += taken;
   p.set_response_status(taken ? tlm::TLM_OK_RESPONSE : tlm::TLM_ADDRESS_ERROR_RESPONSE);
   device_.respond(from, p);
 }
@@ -250,12 +249,12 @@ bool IommuImpl::miss(Flight &f) {
 void IommuImpl::grant_walker(Flight &f) {
   f.has_walker = true;
   f.walking_since = agenda_.now();
-  if (free_walkers_.empty())
-    free_walkers_.push_back(next_walker_++);
-  auto lowest = std::min_element(free_walkers_.begin(), free_walkers_.end());
-  f.walker = *lowest;
-  *lowest = free_walkers_.back();
-  free_walkers_.pop_back();
+  if (free_walkers_.empty()) {
+    f.walker = next_walker_++;
+  } else { // the lowest: for those who look at them
+    f.walker = free_walkers_.top();
+    free_walkers_.pop();
+  }
   tell_state();
 }
 
@@ -330,7 +329,7 @@ void IommuImpl::end_walk(Flight &f) {
   if (f.has_walker) {
     count_.busy_ps += agenda_.now() - f.walking_since;
     f.has_walker = false;
-    free_walkers_.push_back(f.walker);
+    free_walkers_.push(f.walker);
     if (Flight *next = walkers_.give()) {
       grant_walker(*next);
       next->asked_at = agenda_.now();

@@ -31,6 +31,7 @@ void IommuImpl::fetch_descriptor(uint64_t) {
   w->what = IMS_STRUCT_COUNT;
   w->level = 0;
   w->swap = false;
+  queue_reads_++;
   set_payload(p, tlm::TLM_READ_COMMAND, item_.hpa, fetched_, item_.len);
   memory_.send(p);
   p.release();
