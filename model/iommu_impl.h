@@ -17,6 +17,7 @@
 
 #include <deque>
 #include <map>
+#include <queue>
 #include <set>
 #include <tuple>
 #include <unordered_map>
@@ -233,7 +234,7 @@ public:
   std::vector<Flight *> free_flights_;
   Slots<Flight> look_slots_[LOOK_COUNT], walkers_;
   size_t pending_ = 0, stalled_count_ = 0, prefetching_ = 0, merged_ = 0;
-  std::vector<unsigned> free_walkers_;
+  std::priority_queue<unsigned, std::vector<unsigned>, std::greater<>> free_walkers_;
   unsigned next_walker_ = 0;
   std::deque<std::pair<unsigned, Payload *>> door_;
   Window window_; // of requests, until their DMA is done; stalled ones left out
