@@ -256,7 +256,7 @@ int cmd_bench_walk(int argc, char **argv) {
       "hits the IOTLB. Memory references and latency are those of one request alone (loosely timed, one tag) once\n"
       "the caches are warm; the rate is that of device.tags requests at once (approximately timed). Where nothing\n"
       "is evicted, references are checked against the closed form; a difference ends with status 1. The device has no\n"
-      "device TLB here: device.ats, device.pri and device.dmi are off.",
+      "device TLB here: device.ats, device.pri and device.dmi are off; and all stays mapped: device.map = static.",
       "  iommusim bench walk\n"
       "  iommusim bench walk --arch smmuv3 --translation nested --s1-levels 3 --s2-page 2m\n"
       "  iommusim bench walk --pattern sequential --window 16M --set iommu.walkers=16 --svg walk.svg\n"
@@ -309,6 +309,7 @@ int cmd_bench_walk(int argc, char **argv) {
   c.device.count = static_cast<uint32_t>(report.requests);
   c.device.warmup = 0;
   c.device.ats = c.device.pri = c.device.dmi = 0; // it is the IOMMU that translates here
+  c.device.map = MAP_STATIC;
   check_config(c, "bench walk");
 
   std::vector<unsigned> archs = {ARCH_VTD, ARCH_SMMUV3},
