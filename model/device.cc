@@ -43,8 +43,8 @@ const DeviceConfig &Device::checked(const DeviceConfig &config) {
 Device::Device(sc_core::sc_module_name name, const DeviceConfig &config, std::vector<Stream> streams,
                std::unique_ptr<Pattern> pattern, Timing timing)
     : sc_module(name), port("port", this, {&Device::done, nullptr, &Device::withdrawn}),
-      messages("messages", this, {&Device::message, &Device::message_arrives}), config_(checked(config)),
-      streams_(std::move(streams)), pattern_(std::move(pattern)), lt_(timing == Timing::LT),
+      messages("messages", this, {&Device::message, &Device::message_arrives, nullptr, &Device::will_answer}),
+      config_(checked(config)), streams_(std::move(streams)), pattern_(std::move(pattern)), lt_(timing == Timing::LT),
       agenda_(Agenda::of_simulation()), tags_(config.tags), ahead_(AHEAD), path_latency_(PATHS) {
   if (streams_.empty())
     throw std::invalid_argument("device: found no stream, expected at least one");
@@ -855,6 +855,14 @@ bool Device::uses(const Tag &t, const struct ims_cache_match &m) {
   uint64_t reach = (1ull << t.shift) - 1;
   return t.state == TRANSLATED && (t.id & m.id_mask) == m.id && (t.iova & ~reach) <= m.last &&
          (t.iova | reach) >= m.first;
+}
+
+// The debug transport of a message: 1 if the device is one of ours and will answer.
+unsigned Device::will_answer(unsigned, Payload &p) {
+  const auto *m = p.get_extension<MessageExtension>();
+  if (!m)
+    return 0;
+  return m->kind != MessageExtension::INVALIDATE || (!config_.ignore_invalidations && function(m->invalidate.source));
 }
 
 // Loosely timed, or from a sender that is. The time at which loosely timed DMAs arrive is known.

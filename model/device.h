@@ -326,6 +326,7 @@ private:
   // Messages.
   void message(unsigned from, Payload &p, sc_core::sc_time &t);
   Arrival message_arrives(unsigned from, Payload &p, Ticks *when);
+  unsigned will_answer(unsigned from, Payload &p);
   bool handle(Payload &p, const MessageExtension *m, Ticks at, struct ims_cache_match *match);
   bool invalidate(Payload &p, const struct ims_ats_invalidation &inv, struct ims_cache_match *match);
   static bool uses(const Tag &t, const struct ims_cache_match &m);

@@ -134,6 +134,7 @@ private:
   Arrival arrive(unsigned from, Payload &p, Ticks *when);
   bool dmi(unsigned, Payload &p, tlm::tlm_dmi &dmi) { return root.socket->get_direct_mem_ptr(p, dmi); }
   unsigned debug(unsigned, Payload &p) { return root.socket->transport_dbg(p); }
+  unsigned message_debug(unsigned, Payload &p) { return message.bound() ? message.socket->transport_dbg(p) : 0; }
   void withdrawn(uint64_t first, uint64_t last) { port.withdraw(first, last); }
   void accepted(Payload &p);
   void done(Payload &p);
