@@ -66,6 +66,9 @@ void load(Rig &rig, uint64_t pages) {
   }
   rig.simulation.run();
   ASSERT_TRUE(rig.device.all_done());
+  const IommuCounters &c = rig.iommu.counters();
+  EXPECT_EQ(c.requests, c.translated + c.faulted + c.dropped);
+  EXPECT_EQ(c.translated + c.faulted, c.hits + c.misses);
 }
 
 TEST(Pmcg, AccessesAreTheWalksReads) {
