@@ -8,6 +8,8 @@
 // began with and may let time go on (Agenda::skip_to).
 #include "model/iommu_impl.h"
 
+#include <algorithm>
+
 namespace ims::model {
 
 namespace {
@@ -19,6 +21,11 @@ uint64_t who(const ims_request &r) { return uint64_t{r.source} << 21 | (r.has_pa
 
 // Misses of one stream to one page of 4 KB are one walk; the kind of request is part of who asks.
 StreamKey page_of(const ims_request &r) { return {who(r) << 2 | r.type, r.iova >> 12}; }
+
+// Of those whose translations leave in order.
+uint64_t order_of(const ims_request &r, uint32_t ordering) {
+  return ordering == ORDER_PASID ? who(r) : ordering == ORDER_SOURCE ? r.source : 0;
+}
 
 } // namespace
 
@@ -103,12 +110,8 @@ void IommuImpl::admit(unsigned from, Payload &p) {
     f.extension->holder = &f;
   }
   pending_++;
-  if (config_.ordering != ORDER_NONE) {
-    uint64_t key = config_.ordering == ORDER_PASID    ? who(f.request)
-                   : config_.ordering == ORDER_SOURCE ? f.request.source
-                                                      : 0;
-    order_[key].push_back(&f);
-  }
+  if (config_.ordering != ORDER_NONE)
+    order_[order_of(f.request, config_.ordering)].push_back(&f);
   if (observer_)
     observer_->arrived(f.arrived, f.number, f.request);
   tell_state();
@@ -357,12 +360,19 @@ void IommuImpl::end_walk(Flight &f) {
   }
 }
 
-// A stall: the request keeps its place in the pending buffer until software says what becomes of it.
+// A stall: the request keeps its place in the pending buffer until software says what becomes of it. Others pass it: software
+// may wait, before it serves the stall, for an invalidation that in its turn waits for them.
 void IommuImpl::hold(Flight &f) {
   stalled_[{f.request.source, f.result.stag}] = &f;
   stalled_count_++;
   f.drains = false; // a wait in the queue does not wait for software, which waits for it
   window_.close(f.place);
+  if (config_.ordering != ORDER_NONE) {
+    uint64_t key = order_of(f.request, config_.ordering);
+    std::deque<Flight *> &queue = order_[key];
+    queue.erase(std::find(queue.begin(), queue.end(), &f));
+    let_go(key, agenda_.now() + config_.response_ns);
+  }
   try_wait();
 }
 
@@ -390,6 +400,8 @@ void IommuImpl::resume(const ims_resume &r) {
   }
   f.place = window_.open();
   f.drains = true;
+  if (config_.ordering != ORDER_NONE)
+    order_[order_of(f.request, config_.ordering)].push_back(&f);
   if (r.action == IMS_RESUME_RETRY) {
     agenda_.at<&IommuImpl::begin>(agenda_.now(), this, word(f));
     return;
@@ -416,15 +428,15 @@ void IommuImpl::release_ready(Flight &f) {
     agenda_.at<&IommuImpl::leave>(when, this, word(f));
     return;
   }
-  uint64_t key = config_.ordering == ORDER_PASID    ? who(f.request)
-                 : config_.ordering == ORDER_SOURCE ? f.request.source
-                                                    : 0;
+  uint64_t key = order_of(f.request, config_.ordering);
   f.ready = true;
+  count_.ordered += order_[key].front() != &f;
+  let_go(key, when);
+}
+
+// Those that are ready, as far as none that goes first is not.
+void IommuImpl::let_go(uint64_t key, Ticks when) {
   auto queue = order_.find(key);
-  if (queue->second.front() != &f) {
-    count_.ordered++;
-    return;
-  }
   while (!queue->second.empty() && queue->second.front()->ready) {
     agenda_.at<&IommuImpl::leave>(when, this, word(*queue->second.front()));
     queue->second.pop_front();

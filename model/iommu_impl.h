@@ -164,6 +164,7 @@ public:
   void hold(Flight &f);
   void make_ready(Flight &f);
   void release_ready(Flight &f);
+  void let_go(uint64_t key, Ticks when);
   void leave(uint64_t flight);
   void finish(Flight &f);
   void from_door();
