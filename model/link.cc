@@ -200,7 +200,6 @@ void Link::post(Job *j) {
   if (!dma)
     q.set_extension(dma = new DmaExtension);
   *dma = from ? *from : DmaExtension();
-  dma->stall_returns = false;
   unsigned char *data = nullptr;
   if (p.get_command() != tlm::TLM_IGNORE_COMMAND) {
     posted->bytes.assign(p.get_data_ptr(), p.get_data_ptr() + p.get_data_length());
@@ -278,7 +277,8 @@ void Link::credits_back(uint64_t packed) {
 
 void Link::done(Payload &p) {
   if (auto *posted = p.get_extension<Posted>(); posted && posted->job->payload == &p) {
-    count_.posted_lost += !p.is_response_ok();
+    const auto *dma = p.get_extension<DmaExtension>();
+    count_.posted_lost += !p.is_response_ok() && dma->result.status != IMS_STATUS_STALL;
     free_job(posted->job);
     p.release();
     return;

@@ -22,7 +22,7 @@
 //
 // Writes are posted: the device has its response, an OK, when the last byte has left; the write goes on to the IOMMU as a
 // copy. What becomes of it the device does not learn; the IOMMU's response ends here. (Loosely timed a stall is left for
-// the device to see, since nobody else could repeat the write.)
+// the device to see, since nobody else could repeat the write.) A sender that sets stall_returns has to watch the IOMMU.
 //
 // Credits of the root complex limit what is under way towards it and not yet taken by the IOMMU; they come back with
 // down_ns. A write may pass reads that wait for credits, nothing passes a write. Completions always have credit.
