@@ -6,6 +6,8 @@
 #include "tools/file.h"
 #include "tools/options.h"
 #include "tools/output.h"
+#include "tools/replay.h"
+#include "tools/statistics.h"
 #include "tools/system_config.h"
 #include "trace/names.h"
 #include "trace/number.h"
@@ -18,6 +20,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <memory>
 #include <sstream>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -35,12 +38,25 @@ bool wants_colour() {
   return isatty(STDOUT_FILENO) && !(no && *no) && !(term && std::string_view(term) == "dumb");
 }
 
-// What --config and --set say, and nothing else: they go over what the trace says of its units.
-std::vector<PlayOptions::Knob> knobs_given(const Options &o) {
+// What --config and --set say, and nothing else: of the units it goes over what the trace says of them.
+std::vector<PlayOptions::Knob> knobs_given(const std::vector<Setting> &settings) {
   std::vector<PlayOptions::Knob> given;
-  for (const Setting &g : read_sources(config_sources(o)))
+  for (const Setting &g : settings)
     given.push_back({g.knob->section, g.knob->name, g.value});
   return given;
+}
+
+// --timing, and what does not go with it. NULL: none.
+std::unique_ptr<model::Timing> timing_of(const Options &o) {
+  std::string timing = o.text("timing");
+  if (timing != "none" && timing != "lt" && timing != "at")
+    fail("run: --timing: found %s, expected none, lt or at", quoted(timing).c_str());
+  if (timing == "none")
+    return nullptr;
+  if (o.has("explain"))
+    fail(
+        "run: --explain tells the steps of untimed translations: it goes with --timing none, which has the same steps");
+  return std::make_unique<model::Timing>(timing == "lt" ? model::Timing::LT : model::Timing::AT);
 }
 
 // The story goes to standard output and, with -o, into the log as well.
@@ -108,10 +124,10 @@ void make_folder(const std::string &path) {
 }
 
 // The configuration of each unit as it was in force: config.json has the first unit of each architecture, and units that
-// differ from it have a file of their own.
-void write_configurations(const std::string &folder, const Player &player) {
-  SystemConfig first, mine;
-  std::vector<std::string> sections;
+// differ from it have a file of their own. `system`: of a timed run, the parts of the model.
+void write_configurations(const std::string &folder, const Player &player, const SystemConfig *system) {
+  SystemConfig first = system ? *system : SystemConfig(), mine;
+  std::vector<std::string> sections = system ? Replay::sections() : std::vector<std::string>();
   for (const UnitView &u : player.units()) {
     static_cast<Config &>(mine) = *u.config;
     bool known = std::find(sections.begin(), sections.end(), u.arch->name) != sections.end();
@@ -138,21 +154,19 @@ int cmd_run(int argc, char **argv) {
       "  iommusim run traces/vsva-2020.trace --set vtd.iotlb_entries=0 --explain=120 -o out");
   o.positional("trace", "file", 1);
   auto text = [](const char *name) { return po::value<std::string>()->value_name(name); };
-  add_config_options(o, "what the trace says of its IOMMUs");
-  o.add()("timing", text("none|lt|at")->default_value("none"), "how time is modelled")(
-      "seed", text("N")->default_value("0"), "noted in stats.json; nothing in an untimed run is random")(
+  add_config_options(o, "what the trace says of its IOMMUs, and of timed runs the model around them");
+  o.add()("timing", text("none|lt|at")->default_value("none"),
+          "how time is modelled: not, loosely (by annotation), approximately (event by event)")(
+      "seed", text("N")->default_value("0"), "noted in stats.json; nothing in a replay is random")(
       "output,o", text("DIR"), "writes stats.json, stats.txt, config.json and log.txt there")(
       "explain", text("LINE")->implicit_value("0"), "tells translations step by step: all, or those of one line")(
-      "verbose,v", "every register write and every piece of a DMA")("quiet,q", "failed expectations and nothing else");
+      "verbose,v", "every register write and every piece of a DMA; of timed runs the time")(
+      "quiet,q", "failed expectations and nothing else");
   if (!o.parse(argc, argv))
     return 0;
   if (!o.has("trace"))
     fail("run: no trace, expected a file");
-  std::string timing = o.text("timing");
-  if (timing == "lt" || timing == "at")
-    fail("run: --timing %s: timed models are not built yet; expected none", timing.c_str());
-  if (timing != "none")
-    fail("run: --timing: found %s, expected none, lt or at", quoted(timing).c_str());
+  std::unique_ptr<model::Timing> timing = timing_of(o);
   uint64_t seed, line = 0;
   if (!parse_size(o.text("seed"), &seed))
     fail("run: --seed: found %s, expected a number", quoted(o.text("seed")).c_str());
@@ -163,7 +177,11 @@ int cmd_run(int argc, char **argv) {
 
   std::string name = o.list("trace")[0], folder = o.text("output");
   PlayOptions options;
-  options.knobs = knobs_given(o);
+  std::vector<Setting> given = read_sources(config_sources(o));
+  options.knobs = knobs_given(given);
+  SystemConfig system;
+  for (const Setting &g : given)
+    g.knob->set(system, g.value);
   options.explain = o.has("explain");
   options.explain_line = static_cast<unsigned>(line);
   Trace trace;
@@ -175,17 +193,28 @@ int cmd_run(int argc, char **argv) {
   if (!folder.empty())
     make_folder(folder);
 
+  std::unique_ptr<Replay> replay; // outlives the player
   ReportStyle style;
+  if (timing) {
+    replay = std::make_unique<Replay>(trace, *timing, system);
+    options.time = replay.get();
+    style.now = [&replay] { return replay->now(); };
+    style.times = true;
+  }
   style.verbose = o.has("verbose");
   style.quiet = o.has("quiet");
   std::ostringstream log_text;
   Report log(log_text, style);
   style.colour = wants_colour();
+  style.times = timing && style.verbose;
   Report screen(std::cout, style);
   Story story(&screen, folder.empty() ? nullptr : &log, name);
   Player player(trace, options, &story);
   try {
-    player.run();
+    if (replay)
+      replay->run(player);
+    else
+      player.run();
   } catch (const TraceError &e) {
     std::cout.flush();
     throw BadInput(e.what());
@@ -202,7 +231,11 @@ int cmd_run(int argc, char **argv) {
                  static_cast<unsigned long long>(player.counters().expectations));
   if (!folder.empty()) {
     std::vector<Statistic> stats = collect_statistics(player);
-    write_configurations(folder, player);
+    if (replay) {
+      CollectedStatistics model(&stats);
+      replay->collect(model);
+    }
+    write_configurations(folder, player, replay ? &system : nullptr);
     write_file(folder + "/stats.json", statistics_json(stats, seed));
     write_file(folder + "/stats.txt", statistics_text(stats));
     write_file(folder + "/log.txt", log_text.str());

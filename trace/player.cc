@@ -383,6 +383,8 @@ void PlayerImpl::play(const Event &e) {
   case EventId::COUNT: break;
   }
   interrupts();
+  if (options.time)
+    options.time->end();
   finish();
 }
 

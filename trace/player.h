@@ -66,7 +66,8 @@ public:
 class PlayTime {
 public:
   virtual ~PlayTime() = default;
-  virtual void begin(const Event &) {}                      // the next event is about to be carried out
+  virtual void begin(const Event &) {}                      // is about to be carried out
+  virtual void end() {}                                     // it has been, interrupts that came of it included
   virtual void made(const Event &, ims_iommu *) {}          // a unit, by this event; it stays the player's
   virtual void made(const Event &, const ims_endpoint *) {} // a device, likewise
   virtual void note(const ims_note &) {}                    // what the kernel does
