@@ -63,7 +63,8 @@ void ims_cache_set_policy(struct ims_cache *c, const struct ims_cache_policy *po
 
 void ims_cache_tenant(struct ims_cache *c, uint32_t tenant) {
   uint32_t base = (tenant & (c->partitions - 1)) * (c->mask + 1);
-  uint32_t salt = c->salted ? (uint32_t)(tenant * 0x9e3779b97f4a7c15ull >> 40) : 0;
+  // Not the constant that spreads domains: numbered alike, tenants and their domains would cancel out.
+  uint32_t salt = c->salted ? (uint32_t)(tenant * 0xd6e8feb86659fd93ull >> 40) : 0;
   if (base == c->base && salt == c->salt)
     return;
   c->base = base;

@@ -196,7 +196,7 @@ TEST(Presets, AllLoadHoldAndDifferFromTheDefault) {
 }
 
 TEST(Presets, AreTheFilesOfTheFolderByteForByte) {
-  for (const char *name : {"xeon", "mmu600", "gem5-smmuv3", "hypersio", "hypersio-partitioned"}) {
+  for (const char *name : {"xeon", "mmu600", "gem5-smmuv3", "hypersio", "hypersio-partitioned", "pcie-bench"}) {
     ASSERT_NE(ims::find_preset(name), nullptr) << name;
     EXPECT_EQ(ims::find_preset(name)->text, read_text(std::string(IMS_SOURCE_DIR "/configs/") + name + ".json"))
         << name;
