@@ -6,7 +6,6 @@
 #include "trace/events.h"
 
 #include <algorithm>
-#include <exception>
 #include <map>
 #include <set>
 #include <stdexcept>
@@ -19,8 +18,6 @@ using namespace model;
 
 namespace {
 
-enum : size_t { STACK = 8u << 20 }; // of the player's thread, as a program has it: the player was not made for less
-
 struct ReplayCounters {
   IMS_STATISTIC_FIELDS(IMS_REPLAY_STATISTICS)
 };
@@ -30,15 +27,24 @@ struct Current {
   ims::Translation *made = nullptr; // NULL: none is
   bool arrived = false, translated = false;
   bool left = false, answered = false; // the IOMMU is done with it; the device has its response
+  bool paused = false;                 // both, and the kernel has been told to stop
   Ticks left_at = 0;
   uint64_t number = 0; // the IOMMU's
+
+  // Approximately timed: the player goes on as soon as it is over.
+  void look() {
+    if (waits && left && answered && !paused) {
+      paused = true;
+      sc_core::sc_pause();
+    }
+  }
+  bool waits = false; // for that
 };
 
 // An IOMMU of the trace. The unit comes when its event makes it.
 class TimedUnit : public IommuObserver {
 public:
-  TimedUnit(const char *name, const IommuConfig &config, Current *current, sc_core::sc_event *over)
-      : module(name, config), current_(current), over_(over) {
+  TimedUnit(const char *name, const IommuConfig &config, Current *current) : module(name, config), current_(current) {
     observers_.add(this);
     module.observe(&observers_);
   }
@@ -69,25 +75,21 @@ public:
       return;
     current_->left = true;
     current_->left_at = t;
-    if (current_->answered)
-      Agenda::of_simulation().notify(*over_);
+    current_->look();
   }
 
 private:
   bool is_current(uint64_t number) const { return current_->made && current_->arrived && number == current_->number; }
 
   Current *current_;
-  sc_core::sc_event *over_;
   Observers observers_;
 };
 
 // A device of the trace: where its requests begin.
 class Path : public sc_core::sc_module {
 public:
-  Path(sc_core::sc_module_name name, TimedUnit &behind, const LinkConfig *config, Current *current,
-       sc_core::sc_event *over)
-      : sc_module(name), port("port", this, {&Path::done, nullptr, nullptr}), unit(behind), current_(current),
-        over_(over) {
+  Path(sc_core::sc_module_name name, TimedUnit &behind, const LinkConfig *config, Current *current)
+      : sc_module(name), port("port", this, {&Path::done, nullptr, nullptr}), unit(behind), current_(current) {
     if (config) {
       link = std::make_unique<Link>("link", *config);
       port.socket.bind(link->port.socket);
@@ -104,12 +106,10 @@ public:
 private:
   void done(Payload &) {
     current_->answered = true;
-    if (current_->left)
-      Agenda::of_simulation().notify(*over_);
+    current_->look();
   }
 
   Current *current_;
-  sc_core::sc_event *over_;
 };
 
 // Names of modules, each once.
@@ -126,13 +126,12 @@ private:
   std::set<std::string> taken_;
 };
 
-// All of it, and the thread that the player is.
+// All of it.
 class TimedMachine : public sc_core::sc_module {
 public:
-  SC_HAS_PROCESS(TimedMachine);
-  TimedMachine(sc_core::sc_module_name name, const Trace &trace, const SystemConfig &config, Player *player,
-               const std::vector<IommuObserver *> &observers, std::function<void()> after)
-      : sc_module(name), player_(player), after_(std::move(after)) {
+  TimedMachine(sc_core::sc_module_name name, const Trace &trace, const SystemConfig &config, ims_mem *bytes,
+               const std::vector<IommuObserver *> &observers)
+      : sc_module(name) {
     Names names;
     std::map<std::string, TimedUnit *> by_name; // the newest
     names.take("memory");
@@ -140,13 +139,13 @@ public:
     for (const Event &e : trace.events) {
       if (e.info->id == EventId::IOMMU) {
         std::string unit = e.find("NAME")->text;
-        units.emplace_back(&e, new TimedUnit(names.take(unit).c_str(), config.iommu, &current, &over));
+        units.emplace_back(&e, new TimedUnit(names.take(unit).c_str(), config.iommu, &current));
         by_name[unit] = units.back().second.get();
       } else if (e.info->id == EventId::DEVICE) {
         bool linked = config.link.generation && !e.find("platform");
         TimedUnit &unit = *by_name.at(e.find("iommu")->text);
-        paths.emplace_back(&e, new Path(names.take(e.find("NAME")->text).c_str(), unit, linked ? &config.link : nullptr,
-                                        &current, &over));
+        paths.emplace_back(
+            &e, new Path(names.take(e.find("NAME")->text).c_str(), unit, linked ? &config.link : nullptr, &current));
       }
     }
     for (auto &u : units) {
@@ -155,12 +154,10 @@ public:
         unit.add(o);
       // A unit without devices: its socket wants to be bound.
       if (std::none_of(paths.begin(), paths.end(), [&](const auto &p) { return &p.second->unit == &unit; }))
-        unused_.emplace_back(new Path(names.take("unused").c_str(), unit, nullptr, &current, &over));
+        unused_.emplace_back(new Path(names.take("unused").c_str(), unit, nullptr, &current));
     }
     if (!units.empty())
-      build_memory(config);
-    SC_THREAD(play);
-    set_stack_size(STACK);
+      build_memory(config, bytes);
   }
 
   std::vector<std::pair<const Event *, std::unique_ptr<TimedUnit>>> units; // in the order of the trace
@@ -168,14 +165,11 @@ public:
   std::unique_ptr<Memory> memory;
   std::unique_ptr<Llc> llc;
   Current current;
-  sc_core::sc_event over; // the request under way is
-  bool ended = false;     // the player has
-  std::exception_ptr error;
   PayloadPool<DmaExtension> payloads;
 
 private:
-  void build_memory(const SystemConfig &config) {
-    memory = std::make_unique<Memory>("memory", player_->memory(), config.memory);
+  void build_memory(const SystemConfig &config, ims_mem *bytes) {
+    memory = std::make_unique<Memory>("memory", bytes, config.memory);
     if (config.llc.size_kb) {
       llc = std::make_unique<Llc>("llc", config.llc);
       llc->memory.socket.bind(memory->port.socket);
@@ -188,21 +182,6 @@ private:
     }
   }
 
-  // What the player throws goes to whoever started the simulation, not through the kernel.
-  void play() {
-    try {
-      player_->run();
-      after_();
-    } catch (const sc_core::sc_unwind_exception &) {
-      throw;
-    } catch (...) {
-      error = std::current_exception();
-    }
-    ended = true;
-  }
-
-  Player *player_;
-  std::function<void()> after_;
   std::vector<std::unique_ptr<Path>> unused_;
 };
 
@@ -280,13 +259,21 @@ void ReplayImpl::run(Player &player) {
   if (machine_)
     throw std::logic_error("replay: it has run already");
   simulation_ = std::make_unique<Simulation>();
-  machine_ = std::make_unique<TimedMachine>("model", trace_, config_, &player, observers_, [this] { pay(); });
-  simulation_->run();
-  if (machine_->error)
-    std::rethrow_exception(machine_->error);
-  if (!machine_->ended)
-    throw std::logic_error("replay: a request has never come back");
+  machine_ = std::make_unique<TimedMachine>("model", trace_, config_, player.memory(), observers_);
+  Agenda &agenda = Agenda::of_simulation();
+  agenda.run_ahead(false); // the player wants the kernel's clock to be right whenever it has its turn
+  agenda.at(
+      0, [](void *, uint64_t) {}, nullptr); // the first call of sc_start puts the modules together, and wants an event
+  sc_core::sc_start(sc_core::SC_ZERO_TIME);
+  player.run();
+  pay();
   count_.time_ps = now();
+}
+
+// Time goes on, and with it what is under way beside the player.
+static void pass(Ticks time) {
+  if (time)
+    sc_core::sc_start(to_sc(time));
 }
 
 // ---- What software takes --------------------------------------------------------------------------------------------
@@ -380,7 +367,7 @@ void ReplayImpl::pay() {
   Ticks time = owed_;
   count_.software_ps += time;
   owed_ = 0;
-  sc_core::wait(to_sc(time));
+  pass(time);
 }
 
 // ---- Requests -------------------------------------------------------------------------------------------------------
@@ -411,11 +398,13 @@ void ReplayImpl::translate(const ims_endpoint &device, const ims_request &reques
     sc_core::sc_time t = sc_core::SC_ZERO_TIME;
     path.port.socket->b_transport(p, t);
     // A posted write is over when it has reached the memory.
-    sc_core::wait(to_sc(std::max<Ticks>(began + t.value(), c.left_at) - began));
+    pass(std::max<Ticks>(began + t.value(), c.left_at) - began);
   } else {
+    c.waits = true;
     path.port.send(p);
-    while (!c.left || !c.answered)
-      sc_core::wait(machine_->over);
+    sc_core::sc_start(); // until Current::look() pauses it
+    if (!c.paused)
+      throw std::logic_error("replay: a request has never come back");
   }
   c.made = nullptr;
   count_.requests_ps += now() - began;

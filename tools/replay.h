@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A trace under time. The player (trace/player.h) runs as a thread of a simulation: what its devices send goes through the
-// timed model's modules, one per unit and device of the trace, to the same units; what its software does costs what the
-// configuration says. Translations, faults and bytes are those of an untimed run.
+// A trace under time. What the devices of a player (trace/player.h) send goes through the timed model's modules, one per
+// unit and device of the trace, to the same units; what its software does costs what the configuration says. Translations,
+// faults and bytes are those of an untimed run.
+//
+// The player is no process of the simulation: it runs where it is called, and lets the simulation go on by as much as
+// something takes, or until its request is over. So it needs no stack of its own, what it throws passes no kernel, and
+// sanitizers see one stack only.
 //
 // One request is in flight at a time: the pieces of a DMA go one after another, each when the one before is over, a posted
 // write included. So nothing is contended, and loosely and approximately timed runs are equal. (What is under way beside
