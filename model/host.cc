@@ -190,14 +190,21 @@ Doorbell Host::submission(Job &job) {
   }
 }
 
+// Who finds the queue full stands in line, and tries again: an answer to a device is not overtaken for ever.
 void Host::submit(Job &job) {
-  job.bell = submission(job);
+  const bool in_line = job.phase == FULL;
+  const bool turn = in_line ? in_line_.front() == job.number : in_line_.empty();
+  job.bell = turn ? submission(job) : Doorbell();
   if (!job.bell) {
     count_.queue_full++;
+    if (!in_line)
+      in_line_.push_back(job.number);
     job.phase = FULL;
     agenda_.at<&Host::step>(agenda_.now() + config_.poll_ns, this, job.number);
     return;
   }
+  if (in_line)
+    in_line_.pop_front();
   count_.submissions++;
   count_.descriptors += job.bell.entries;
   if (job.kind == FLUSH) {

@@ -196,6 +196,8 @@ private:
   void interrupted(Payload &p);
   void handle(Interrupt what);
 
+  std::deque<uint32_t> in_line_; // jobs that found the queue full
+
   Machine &machine_;
   HostConfig config_;
   Timing timing_;
