@@ -130,6 +130,7 @@ void IommuImpl::device_b_transport(unsigned, Payload &p, sc_core::sc_time &t) {
   }
   if (observer_)
     observer_->finished(agenda_.now() + t.value(), number, r, *res);
+  const Ticks translated = agenda_.now() + t.value();
   t += to_sc(config_.response_ns);
   count_.pending_ps += earlier + (t - before).value();
   bool passes = res->status == IMS_STATUS_OK || res->status == IMS_STATUS_BYPASS;
@@ -148,7 +149,7 @@ void IommuImpl::device_b_transport(unsigned, Payload &p, sc_core::sc_time &t) {
       e->translated = false;
   }
   if (passes && prefetcher_.on())
-    think_ahead(r, *res, missed, agenda_.now() + t.value());
+    think_ahead(r, *res, missed, translated);
   if (observer_) {
     observer_->left(agenda_.now() + t.value(), number);
     observer_->state(agenda_.now() + t.value(), 0, 0, count_.hits, count_.misses);
