@@ -19,7 +19,8 @@ static constexpr unsigned FLIT_GENERATION = 6;
 Link::Link(sc_core::sc_module_name name, const LinkConfig &config)
     : sc_module(name), port("port", this, {&Link::b_transport, &Link::arrive, &Link::dmi, &Link::debug}),
       root("root", this, {&Link::done, &Link::accepted, &Link::withdrawn}),
-      message_port("message_port", this, {&Link::message_b_transport, &Link::message_arrive, nullptr, &Link::message_debug}),
+      message_port("message_port", this,
+                   {&Link::message_b_transport, &Link::message_arrive, nullptr, &Link::message_debug}),
       message("message", this, {&Link::message_done, nullptr, nullptr}), config_(config),
       agenda_(Agenda::of_simulation()), byte_time_(byte_times[config.generation].time),
       per_(byte_times[config.generation].per * config.lanes), up_delay_(config.generation ? config.up_ns : 0),
