@@ -75,7 +75,8 @@ bool IommuImpl::translate_lt(const ims_request &r, ims_result *res, sc_core::sc_
       return missed;
     }
     if (observer_)
-      observer_->step(begin, agenda_.now() + t.value(), number, 0, kind, x.port.step, x.port.answer.hit);
+      observer_->step(begin, agenda_.now() + t.value(), number, 0, kind, x.port.step,
+                      kind == IMS_STEP_PROBE && x.port.answer.hit);
   }
 }
 
