@@ -109,14 +109,14 @@ void IommuImpl::interrupt_done(Payload &) {}
 
 // Registers.
 
-uint64_t IommuImpl::access_register(Payload &p) {
+void IommuImpl::access_register(Payload &p) {
   uint64_t value = 0;
   uint32_t length = p.get_data_length();
   bool legal = (length == 4 || length == 8) && p.get_address() % length == 0 && p.get_address() <= 0xffffffff &&
                !p.get_byte_enable_ptr() && p.get_command() != tlm::TLM_IGNORE_COMMAND;
   if (!legal) {
     p.set_response_status(length == 4 || length == 8 ? tlm::TLM_ADDRESS_ERROR_RESPONSE : tlm::TLM_BURST_ERROR_RESPONSE);
-    return 0;
+    return;
   }
   if (p.is_write()) {
     memcpy(&value, p.get_data_ptr(), length);
@@ -127,7 +127,6 @@ uint64_t IommuImpl::access_register(Payload &p) {
   }
   p.set_response_status(tlm::TLM_OK_RESPONSE);
   kick_queue();
-  return value;
 }
 
 void IommuImpl::register_b_transport(unsigned, Payload &p, sc_core::sc_time &t) {
@@ -174,9 +173,9 @@ void IommuImpl::count_result(const ims_request &r, const ims_result &res, bool m
     by.faults += refused;
     by.latency_ps += latency;
   };
-  if (by_source_)
+  if (config_.by_source)
     add(source_[r.source]);
-  if (by_pasid_ && r.has_pasid)
+  if (config_.by_pasid && r.has_pasid)
     add(pasid_[{r.source, r.pasid}]);
 }
 
@@ -254,11 +253,6 @@ void Iommu::refuse_dmi(bool refuse) {
 }
 
 void Iommu::observe(IommuObserver *observer) { impl_->observer_ = observer; }
-
-void Iommu::count_by(bool source, bool pasid) {
-  impl_->by_source_ = source;
-  impl_->by_pasid_ = pasid;
-}
 
 void Iommu::collect(StatisticSink &sink) const { impl_->collect(sink); }
 

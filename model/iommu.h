@@ -65,7 +65,9 @@ enum PrefetchPolicy { PREFETCH_NONE, PREFETCH_NEXT, PREFETCH_STRIDE, PREFETCH_TE
   T(descriptor_ns, 10, 0, 1000000, "to execute a descriptor or command, beside reading it")                          \
   W(drain, 1, off_on, "a wait (VT-d) or CMD_SYNC completes only after all translations that began before it")        \
   U(device_timeout_us, 1000, 1, 4000000, "until a device that does not answer an invalidation is given up")          \
-  T(register_ns, 50, 0, 1000000, "an access to a register")
+  T(register_ns, 50, 0, 1000000, "an access to a register")                                                          \
+  W(by_source, 0, off_on, "statistics of each requester; costs a look-up in a table a request")                      \
+  W(by_pasid, 0, off_on, "statistics of each requester's PASIDs; costs a look-up in a table a request")
 // clang-format on
 
 struct IommuConfig {
@@ -171,8 +173,7 @@ public:
 
   // DMI is refused while this is set: somebody wants to see every access.
   void refuse_dmi(bool refuse);
-  void observe(IommuObserver *observer);  // NULL: nobody
-  void count_by(bool source, bool pasid); // keep counters for each; costs a look-up in a table a request
+  void observe(IommuObserver *observer); // NULL: nobody
   void collect(StatisticSink &sink) const;
 
   // What is taken right now; all zero when nothing is under way.

@@ -378,14 +378,12 @@ void IommuImpl::hold(Flight &f) {
 
 void IommuImpl::resume(const ims_resume &r) {
   auto found = stalled_.find({r.source, r.stag});
-  if (found == stalled_.end()) {
-    Payload &p = message_payloads_.get();
-    auto *m = p.get_extension<MessageExtension>();
-    m->kind = MessageExtension::RESUME;
-    m->resume = r;
-    set_payload(p, tlm::TLM_IGNORE_COMMAND, 0, nullptr, 0);
-    if (message_.bound())
-      message_.send(p);
+  if (found == stalled_.end()) { // a device that holds its stalled requests itself
+    if (!message_.bound())
+      return;
+    Payload &p = new_message(MessageExtension::RESUME);
+    p.get_extension<MessageExtension>()->resume = r;
+    message_.send(p);
     p.release();
     return;
   }

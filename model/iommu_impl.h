@@ -184,13 +184,13 @@ public:
   void descriptor_here(Payload &p);
   void descriptor_executed(uint64_t);
   void try_wait();
-  void queue_moves_on();
+  Payload &new_message(MessageExtension::Kind kind);
 
   // Direct.
   bool look(const ims_request &r, ims_result *res);
   bool debug(tlm::tlm_command command, uint64_t hpa, void *data, size_t length);
 
-  uint64_t access_register(Payload &p);
+  void access_register(Payload &p);
   void collect(StatisticSink &sink) const;
   void collect_hardware(StatisticSink &sink) const;
 
@@ -210,7 +210,6 @@ public:
   struct By {
     uint64_t requests = 0, misses = 0, faults = 0, latency_ps = 0;
   };
-  bool by_source_ = false, by_pasid_ = false;
   std::map<uint32_t, By> source_;
   std::map<std::pair<uint32_t, uint32_t>, By> pasid_;
 

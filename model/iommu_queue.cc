@@ -66,17 +66,21 @@ void IommuImpl::descriptor_executed(uint64_t) {
   kick_queue();
 }
 
+Payload &IommuImpl::new_message(MessageExtension::Kind kind) {
+  Payload &p = message_payloads_.get();
+  p.get_extension<MessageExtension>()->kind = kind;
+  set_payload(p, tlm::TLM_IGNORE_COMMAND, 0, nullptr, 0);
+  return p;
+}
+
 // Invalidations of device TLBs. A device says by a debug access whether it will answer at all (the time-out has to be
 // known when the item is executed); if it will, the message goes its way, and a wait waits for the answer.
 bool IommuImpl::bus_ats_invalidate(void *self, const ims_ats_invalidation *inv) {
   auto &me = *static_cast<IommuImpl *>(self);
   if (!me.message_.bound())
     return true;
-  Payload &p = me.message_payloads_.get();
-  auto *m = p.get_extension<MessageExtension>();
-  m->kind = MessageExtension::INVALIDATE;
-  m->invalidate = *inv;
-  set_payload(p, tlm::TLM_IGNORE_COMMAND, 0, nullptr, 0);
+  Payload &p = me.new_message(MessageExtension::INVALIDATE);
+  p.get_extension<MessageExtension>()->invalidate = *inv;
   me.count_.device_invalidations++;
   bool answers = me.message_.socket->transport_dbg(p) != 0;
   if (answers) {
@@ -94,11 +98,8 @@ void IommuImpl::bus_page_response(void *self, const ims_page_response *response)
   auto &me = *static_cast<IommuImpl *>(self);
   if (!me.message_.bound())
     return;
-  Payload &p = me.message_payloads_.get();
-  auto *m = p.get_extension<MessageExtension>();
-  m->kind = MessageExtension::PAGE_RESPONSE;
-  m->response = *response;
-  set_payload(p, tlm::TLM_IGNORE_COMMAND, 0, nullptr, 0);
+  Payload &p = me.new_message(MessageExtension::PAGE_RESPONSE);
+  p.get_extension<MessageExtension>()->response = *response;
   me.message_.send(p);
   p.release();
 }

@@ -72,7 +72,7 @@ class System::ReferenceCounter : public IommuObserver {
 public:
   ReferenceCounter(const Device &device, Histogram *reads) : device_(device), reads_(reads) {}
   void finished(Ticks, uint64_t number, const ims_request &, const ims_result &result) override {
-    const bool ahead = number >> 63; // no request
+    const bool ahead = number & AHEAD; // no request
     if (!ahead && device_.counters().done >= device_.config().warmup)
       reads_->add(result.refs);
   }

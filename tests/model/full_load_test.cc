@@ -105,6 +105,26 @@ public:
   }
 };
 
+// Sums of the requesters' statistics: of sources, and of their PASIDs.
+class ByRequester : public StatisticSink {
+public:
+  uint64_t source_requests = 0, source_misses = 0, source_faults = 0, pasid_requests = 0;
+  unsigned sources = 0;
+  void count(const std::string &object, const char *name, const char *, const char *, uint64_t value) override {
+    const std::string what = name;
+    const bool pasid = object.find(".pasid.") != std::string::npos;
+    if (object.find(".source.") == std::string::npos)
+      return;
+    if (pasid)
+      pasid_requests += what == "requests" ? value : 0;
+    else
+      (what == "requests" ? source_requests : what == "misses" ? source_misses : source_faults) += value;
+    sources += !pasid && what == "requests";
+  }
+  void mean(const std::string &, const char *, const char *, const char *, uint64_t, uint64_t) override {}
+  void histogram(const std::string &, const char *, const char *, const char *, const Histogram &) override {}
+};
+
 struct Platform {
   static constexpr Ticks PATIENCE = 500 * MS;
   static constexpr uint64_t ENDURANCE = 5000000; // actions
@@ -230,6 +250,18 @@ void expect_conservation(const Platform &p) {
   EXPECT_EQ(d.untranslated + d.translated + d.translation_requests, i.requests);
   EXPECT_EQ(i.requests, i.translated + i.faulted + i.dropped + (at ? 0 : i.stalled));
   EXPECT_EQ(i.hits + i.misses, i.translated + i.faulted);
+  ByRequester by;
+  p.iommu.collect(by);
+  EXPECT_EQ(i.translated + i.faulted, by.source_requests);
+  EXPECT_EQ(i.misses, by.source_misses);
+  EXPECT_EQ(i.faulted, by.source_faults);
+  EXPECT_LE(by.sources, p.config.machine.tenants);
+  // Translated requests need no PASID any more.
+  const uint64_t with_pasid = p.config.machine.pasid_requests ? by.source_requests - d.translated : 0;
+  EXPECT_LE(with_pasid, by.pasid_requests);
+  if (!p.config.machine.ats) {
+    EXPECT_EQ(with_pasid, by.pasid_requests);
+  }
   if (!p.link) { // posted writes are lost on the way
     EXPECT_EQ(d.retried, i.dropped);
   }
@@ -313,6 +345,7 @@ PlatformConfig random_config(uint32_t seed, MachineArch arch) {
   i.walker_ns = dice.among({0, 5}) * NS;
   for (uint32_t *slots : {&i.context_slots, &i.pasid_slots, &i.iotlb_slots, &i.nested_slots, &i.psc_slots})
     *slots = dice.among({0, 1, 2});
+  i.by_source = i.by_pasid = true;
   i.drain = dice.yes(80);
   i.descriptor_ns = dice.among({0, 10, 200}) * NS;
 
