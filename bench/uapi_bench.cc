@@ -60,7 +60,10 @@ public:
     ims_process *process = nullptr;
     ims_file *group = nullptr;
     need(ims_process_new(kernel_, &process) == IMS_ERR_OK, "process");
-    ims_user user{this, read, write};
+    ims_user user{};
+    user.ctx = this;
+    user.read = read;
+    user.write = write;
     ims_process_set_user(process, &user);
     need(ims_open(process, "/dev/vfio/vfio", &container_) >= 0, "container");
     need(ims_open(process, "/dev/vfio/7", &group) >= 0, "group");

@@ -75,6 +75,9 @@ std::vector<uint8_t> default_argument(const ims_uapi_ioctl &row) {
     if (const ims_uapi_field *f = find_field(*p.layout, "argsz"))
       put_field(&bytes[p.offset + f->offset], *f, row.size - p.offset);
   }
+  const ims_uapi_struct *head = row.part[0].layout;
+  if (row.file == IMS_FILE_IOMMUFD && head) // its commands begin with their size
+    put_field(bytes.data(), head->field[0], row.size);
   if (row.flags_mask && bytes.size() >= 8)
     std::memcpy(&bytes[4], &row.flags_value, 4);
   if (row.granularity != 0xff && row.granularity_offset < bytes.size())

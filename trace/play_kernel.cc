@@ -79,7 +79,7 @@ void PlayerImpl::open_event() {
   }
   if (ret >= 0) {
     f->fd = ret;
-    f->container = path == "/dev/vfio/vfio";
+    f->kind = ims_file_kind(f->file);
     files.push_back(std::move(f));
   }
   put_result(ret);
@@ -127,7 +127,7 @@ bool PlayerImpl::on_user_write(void *ctx, uint64_t dst, const void *src, size_t 
 static std::string argument_words(const ims_uapi_ioctl &row, const std::vector<uint8_t> &bytes) {
   std::string words;
   for (const ims_uapi_part &p : row.part) {
-    if (!p.layout)
+    if (!p.layout || p.pointer)
       break;
     for (unsigned i = 0; i < p.layout->fields; i++) {
       const ims_uapi_field &f = p.layout->field[i];
@@ -203,7 +203,7 @@ void PlayerImpl::ioctl_event() {
   if (row->arg == IMS_ARG_STRUCT) {
     const std::vector<uint8_t> &after = buffers.bytes;
     for (const ims_uapi_part &p : row->part) {
-      if (!p.layout)
+      if (!p.layout || p.pointer)
         break;
       for (unsigned i = 0; i < p.layout->fields; i++) {
         const ims_uapi_field &field = p.layout->field[i];
@@ -236,7 +236,7 @@ void PlayerImpl::ioctl_raw_event() {
   uint64_t argument = buffers.put(std::vector<uint8_t>(given.begin(), given.end()));
   argument = number("value", argument);
   const ims_uapi_ioctl *row =
-      ims_uapi_by_word(dialect.dialect, dialect.iommu_h, f.container ? IMS_FILE_CONTAINER : IMS_FILE_GROUP,
+      ims_uapi_by_word(dialect.dialect, dialect.iommu_h, static_cast<ims_uapi_file>(f.kind),
                        static_cast<uint32_t>(word), given.data(), given.size());
   std::string name = row ? std::string(row->name) + (*row->variant ? "/" : "") + row->variant : "unknown";
   begin(f.name + ": ioctl " + hex(word) + " (" + name + ")" +

@@ -196,7 +196,10 @@ void PlayerImpl::process_event() {
   begin("process " + p->name);
   int err = ims_process_new(kernel, &p->process);
   if (!err) {
-    ims_user user = {this, on_user_read, on_user_write};
+    ims_user user = {};
+    user.ctx = this;
+    user.read = on_user_read;
+    user.write = on_user_write;
     ims_process_set_user(p->process, &user);
     processes.push_back(std::move(p));
   }

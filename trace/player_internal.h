@@ -88,7 +88,7 @@ struct File {
   Process *process = nullptr;
   ims_file *file = nullptr;
   int fd = -1;
-  bool container = false;
+  uint8_t kind = IMS_FILE_CONTAINER; // enum ims_uapi_file
 };
 
 struct Sva {

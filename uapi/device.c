@@ -164,6 +164,7 @@ int ims_kernel_add_device(struct ims_kernel *k, const struct ims_device_config *
     while (*end)
       end = &(*end)->next_in_group;
     *end = d;
+    d->cdev = k->next_cdev++;
   }
   *out = d;
   ims_kernel_interrupts(k);
@@ -176,6 +177,9 @@ struct ims_device *ims_kernel_device(const struct ims_kernel *k, unsigned unit, 
   HASH_FIND(hh, k->devices, &key, sizeof key, d);
   return d;
 }
+
+// NO_GROUP: no driver of VFIO takes it.
+unsigned ims_device_cdev(const struct ims_device *d) { return d->group ? d->cdev : IMS_NO_CDEV; }
 
 const struct ims_device_config *ims_device_config_of(const struct ims_device *d) { return &d->cfg; }
 

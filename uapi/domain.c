@@ -157,16 +157,16 @@ static void remove_tags(struct attachment *a, struct domain_unit *du) {
 
 // ---- Domains --------------------------------------------------------------------------------------------------------
 
-int ims_hdomain_new_paging(struct ims_kernel *k, const struct host_unit *u, bool nest, struct hdomain **out) {
+int ims_hdomain_new_paging(struct ims_kernel *k, const struct host_unit *u, unsigned want, struct hdomain **out) {
   struct hdomain *d = calloc(1, sizeof *d + sizeof *d->paging);
   if (!d)
     return -ENOMEM;
   d->k = k;
   d->type = HDOMAIN_PAGING;
-  int err = u->ops->paging_format(u, nest, d->paging);
+  int err = u->ops->paging_format(u, want, d->paging);
   if (!err) {
     d->paging->pgt.fmt = &d->paging->fmt;
-    err = ims_errno(ims_pgt_create(&d->paging->pgt, &k->tables));
+    err = d->paging->soft ? 0 : ims_errno(ims_pgt_create(&d->paging->pgt, &k->tables));
   }
   if (err) {
     free(d);
@@ -186,7 +186,9 @@ struct hdomain *ims_hdomain_new(struct ims_kernel *k, enum hdomain_type type) {
 }
 
 void ims_hdomain_free(struct hdomain *d) {
-  if (d->type == HDOMAIN_PAGING)
+  if (d->type == HDOMAIN_PAGING && d->paging->soft)
+    d->paging->soft->free(d->paging);
+  else if (d->type == HDOMAIN_PAGING)
     ims_pgt_destroy(&d->paging->pgt, &d->k->tables);
   if (d->parent)
     d->parent->users--;
@@ -256,6 +258,24 @@ void ims_detach(struct attachment *a, bool gone) {
   a->dev->attachments--;
   HASH_DEL(a->dev->k->attachments, a);
   free(a);
+}
+
+// In place, where the driver can: the device's requests meet the old domain or the new one. Else there is a moment without
+// (VT-d, facts 4.1, B1), and the old domain comes back if the new one is refused.
+int ims_replace(struct ims_device *dev, uint32_t pasid, struct hdomain *d, struct attachment **out) {
+  struct attachment *a = ims_attachment(dev, pasid);
+  if (!a)
+    return ims_attach(dev, pasid, d, out);
+  if (a->domain == d) {
+    *out = a;
+    return 0;
+  }
+  struct hdomain *old = a->domain;
+  ims_detach(a, false);
+  int err = ims_attach(dev, pasid, d, out), again;
+  if (err && (again = ims_attach(dev, pasid, old, &a)) != 0)
+    ims_log(dev->k, IMS_LOG_ERROR, dev->unit, "a device is left without a domain: error %d after error %d", again, err);
+  return err;
 }
 
 void ims_attachment_cut(struct attachment *a) {

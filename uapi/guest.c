@@ -141,7 +141,7 @@ static int set_table(struct container *c, struct ims_device *dev, const struct p
 }
 
 long ims_smmu_set_pasid_table(struct ims_file *f, uint64_t arg) {
-  struct container *c = f->container;
+  struct container *c = f->open->container;
   struct ims_vfio_set_pasid_table h;
   struct pasid_table t;
   if (!ims_user_read(f->process, &h, arg, sizeof h))
@@ -169,7 +169,7 @@ long ims_smmu_set_pasid_table(struct ims_file *f, uint64_t arg) {
 }
 
 long ims_smmu_cache_invalidate(struct ims_file *f, uint64_t arg) {
-  struct container *c = f->container;
+  struct container *c = f->open->container;
   struct ims_vfio_cache_invalidate h;
   struct cache_inv inv;
   if (!ims_user_read(f->process, &h, arg, sizeof h))
@@ -204,13 +204,13 @@ static int map_doorbell(struct container *c, uint64_t gpa, uint64_t size) {
       break;
   }
   for (struct vfio_domain *undo = c->domains; err && undo != vd; undo = undo->next)
-    ims_vfio_unmap_pages(undo->d, gpa, size);
+    ims_hdomain_unmap(undo->d, gpa, size);
   return ims_errno(err);
 }
 
 static void forget(struct container *c, size_t i) {
   for (struct vfio_domain *vd = c->domains; vd; vd = vd->next)
-    ims_vfio_unmap_pages(vd->d, c->msi[i].gpa, c->msi[i].size);
+    ims_hdomain_unmap(vd->d, c->msi[i].gpa, c->msi[i].size);
   memmove(&c->msi[i], &c->msi[i + 1], (c->msis - i - 1) * sizeof *c->msi);
   c->msis--;
 }
@@ -247,7 +247,7 @@ static int bind_msi(struct container *c, const struct ims_vfio_set_msi_binding *
 }
 
 long ims_smmu_set_msi_binding(struct ims_file *f, uint64_t arg) {
-  struct container *c = f->container;
+  struct container *c = f->open->container;
   struct ims_vfio_set_msi_binding m;
   if (!ims_user_read(f->process, &m, arg, sizeof m))
     return -EFAULT;

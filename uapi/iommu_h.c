@@ -58,7 +58,7 @@ int ims_get_bind(struct ims_file *f, uint64_t arg, struct gpasid_bind *out) {
     memcpy(out->vendor, (const uint8_t *)&b + min, sizeof out->vendor);
   }
   // Format 2 is known where there is an SMMUv2, which the series did not reach; elsewhere it stays unknown.
-  bool known = out->format <= IMS_FORMAT_VTD || ims_guest_format(f->container, out->format);
+  bool known = out->format <= IMS_FORMAT_VTD || ims_guest_format(f->open->container, out->format);
   if (out->version != IMS_IOMMU_UAPI_VERSION || !known || (out->flags & ~1ull) || out->padded)
     return -EINVAL;
   return 0;

@@ -170,6 +170,8 @@ struct ims_device_config {
 int ims_kernel_add_device(struct ims_kernel *k, const struct ims_device_config *config, struct ims_device **out);
 struct ims_device *ims_kernel_device(const struct ims_kernel *k, unsigned unit, uint16_t source); // NULL: none
 const struct ims_device_config *ims_device_config_of(const struct ims_device *d);
+#define IMS_NO_CDEV 0xffffffffu
+unsigned ims_device_cdev(const struct ims_device *d); // N of /dev/vfio/devices/vfioN; NO_CDEV: it has no group
 // Where the device's PASID directory (VT-d) or CD table (SMMUv3) lies; 0: none yet.
 uint64_t ims_device_pasid_dir(const struct ims_device *d);
 
@@ -204,12 +206,25 @@ int ims_process_translate(struct ims_process *p, uint64_t va, uint64_t *hpa);
 uint64_t ims_process_pgd(const struct ims_process *p);   // hpa of the top table
 uint32_t ims_process_pasid(const struct ims_process *p); // of SVA; 0: none yet
 
-// How the kernel reaches the memory that a process names in ioctls. False: a bad pointer (EFAULT). Functions must bear
-// any address and length. Without them: the simulated address space of the process.
+// How the kernel reaches the memory and the descriptors of a process that is not a simulated one. Functions must bear any
+// address and length. Those that are NULL: the simulated address space, the kernel's own numbers.
 struct ims_user {
   void *ctx;
-  bool (*read)(void *ctx, void *dst, uint64_t src, size_t len);
+  bool (*read)(void *ctx, void *dst, uint64_t src, size_t len); // false: a bad pointer (EFAULT)
   bool (*write)(void *ctx, uint64_t dst, const void *src, size_t len);
+  // The page behind va, for DMA: its hpa, and the bytes from there to its end. It tells who the page is: all ways to the
+  // same page give the same hpa. Pages that are not the pool's lie outside of it. 0, -EFAULT, -ENOMEM.
+  int (*page)(void *ctx, uint64_t va, bool write, uint64_t *hpa, uint64_t *left);
+  // The same for byte `offset` of a file. `file` is the caller's: it outlives the descriptor until file_close. -EBADF;
+  // -EINVAL: not a file of memory, or beyond its end; -ENODEV: a buffer that was taken back.
+  int (*file_open)(void *ctx, int fd, uint64_t *file);
+  int (*file_page)(void *ctx, uint64_t file, uint64_t offset, bool write, uint64_t *hpa, uint64_t *left);
+  void (*file_close)(void *ctx, uint64_t file);
+  // Pages that are not the pool's were pinned once more, or once less; whole pages.
+  void (*pin)(void *ctx, uint64_t hpa, uint64_t size, bool on);
+  // A number for a descriptor that an ioctl makes, not in use; or -errno. And back: the ioctl failed.
+  int (*fd_new)(void *ctx);
+  void (*fd_drop)(void *ctx, int fd); // NULL only where fd_new is
 };
 void ims_process_set_user(struct ims_process *p, const struct ims_user *user); // NULL: back to the simulated one
 
@@ -231,13 +246,31 @@ struct ims_pgt_mem ims_vm_pgt_mem(struct ims_vm *vm);
 
 // ---- Files ----------------------------------------------------------------------------------------------------------
 
-// "/dev/vfio/vfio" or "/dev/vfio/N". Returns the file's number in the process (>= 3) and sets *out, or -ENOENT,
-// -EBUSY (the group is open), -EMFILE, -ENOMEM.
+// A descriptor belongs to one process. Several, also of different processes, may stand for one open file, as after dup and
+// fork; calls are made by the process of the descriptor.
+
+// "/dev/vfio/vfio", "/dev/vfio/N", "/dev/iommu" or "/dev/vfio/devices/vfioN". Returns the descriptor's number in the process
+// (>= 3, the lowest free one) and sets *out, or -ENOENT, -EBUSY (the group is open already, one way or the other), -EMFILE,
+// -ENOMEM.
 int ims_open(struct ims_process *p, const char *path, struct ims_file **out);
-// Always 0. The file is gone afterwards; a container lives on until its groups have left it.
+// Always 0. The descriptor is gone afterwards, the open file with its last one. A container lives on until its groups
+// have left it, an iommufd until the devices bound to it are closed.
 int ims_close(struct ims_file *f);
+// Another descriptor of process `to`, fd -1: the lowest free number. Its number, or -EEXIST (in use), -EMFILE, -ENOMEM.
+int ims_file_share(struct ims_file *f, struct ims_process *to, int fd, struct ims_file **out);
 // Returns >= 0 or -errno. Which words are known, and what they mean, depends on file and dialect.
 long ims_ioctl(struct ims_file *f, uint32_t cmd, uint64_t arg);
+// read(2) and write(2), `buf` an address of the calling process: fault and event queues; regions of a device, by `offset`.
+// -EINVAL: this file has none. Never blocks.
+long ims_read(struct ims_file *f, uint64_t buf, size_t len, uint64_t offset);
+long ims_write(struct ims_file *f, uint64_t buf, size_t len, uint64_t offset);
+enum { IMS_POLLIN = 1, IMS_POLLOUT = 4, IMS_POLLHUP = 16 }; // as in poll.h
+unsigned ims_poll(struct ims_file *f);
+// mmap(2) of an iommufd: 0 and what to call the bytes, valid until ims_file_munmap(). -ENXIO: nothing
+// was handed out there; -EINVAL, -EPERM; -ENODEV: not this file.
+long ims_file_mmap(struct ims_file *f, uint64_t offset, uint64_t length, unsigned prot, bool shared, uint64_t *cookie);
+int ims_file_munmap(struct ims_file *f, uint64_t cookie);
+unsigned ims_file_kind(const struct ims_file *f);                       // enum ims_uapi_file of uapi/layout.h
 struct ims_file *ims_process_file(const struct ims_process *p, int fd); // NULL: no such file
 int ims_file_fd(const struct ims_file *f);
 // Gives the file another number, as a shim does whose numbers are somebody else's. -EBADF: negative, -EEXIST: in use.

@@ -44,7 +44,9 @@ enum { IMS_FAULT_LOG = 4096 };
 struct ims_group {
   uint32_t id;
   struct ims_device *devices; // by next_in_group
-  struct ims_file *file;      // open, or NULL
+  bool opened;                // as /dev/vfio/N
+  unsigned cdevs;             // devices of it open as character devices
+  struct igroup *igroup;      // bound to an iommufd, or NULL
   struct container *container;
   struct ims_group *next_in_container;
   UT_hash_handle hh;
@@ -67,6 +69,7 @@ struct ims_kernel {
   struct ims_process *processes;  // newest first
   struct container *containers;   // newest first
   uint64_t next_process, next_device;
+  uint32_t next_cdev;
   bool irq_pending;
   bool in_interrupts;
   struct ims_kernel_counters count;
@@ -104,7 +107,10 @@ struct ims_device {
   uint32_t max_pasids;          // 0: no PASIDs
   struct guest_stage1 *guest;   // the VMM's guest has stage 1 of all its requests; NULL: nobody's
   uint64_t id;                  // counts up: part of the key of attachments
-  uint32_t key;                 // unit << 16 | source
+  uint32_t cdev;                // N of /dev/vfio/devices/vfioN
+  bool cdev_open;
+  struct idev *idev; // bound to an iommufd, or NULL
+  uint32_t key;      // unit << 16 | source
   UT_hash_handle hh;
 };
 
@@ -149,16 +155,37 @@ struct domain_unit {
   uint16_t did;
 };
 
+// What a new paging domain is for.
+enum {
+  WANT_NEST = 1,  // to be the parent of nested domains
+  WANT_DIRTY = 2, // to track what is written
+  WANT_PASID = 4, // to be attached to PASIDs, too
+  WANT_TYPE1 = 8, // VFIO type1, as in 2020: VT-d: a second stage
+};
+
+struct paging;
+
+// Tables that are no tables: of a driver without hardware (the kernel's self-test).
+struct soft_ops {
+  uint64_t page, first, last; // smallest page; aperture
+  int (*map)(struct paging *p, uint64_t iova, uint64_t hpa, uint64_t size, unsigned prot);
+  void (*unmap)(struct paging *p, uint64_t iova, uint64_t size);
+  int (*lookup)(const struct paging *p, uint64_t iova, uint64_t *hpa, uint64_t *left); // -ENOENT
+  void (*free)(struct paging *p);
+};
+
 struct paging {
   struct ims_pgt_format fmt;
   struct ims_pgt pgt;
-  uint8_t aw;         // VT-d: as context and PASID entries say it
-  bool nest;          // may be the parent of nested domains
-  bool s1;            // SMMU: a first-stage table of the host's own
-  bool snoop;         // leaves force snooping
-  bool dirty;         // accessed and dirty bits on
-  uint16_t map_flags; // of every leaf: IMS_MAP_*
-  uint8_t map_perm;   // rights beside reading and writing
+  uint8_t aw;                  // VT-d: as context and PASID entries say it
+  bool nest;                   // may be the parent of nested domains
+  bool s1;                     // SMMU: a first-stage table of the host's own
+  bool snoop;                  // leaves force snooping
+  bool dirty;                  // accessed and dirty bits on
+  uint16_t map_flags;          // of every leaf: IMS_MAP_*
+  uint8_t map_perm;            // rights beside reading and writing
+  const struct soft_ops *soft; // NULL: fmt and pgt
+  void *soft_state;
 };
 
 struct hdomain {
@@ -191,17 +218,26 @@ struct attachment {
   UT_hash_handle hh;
 };
 
-int ims_hdomain_new_paging(struct ims_kernel *k, const struct host_unit *u, bool nest, struct hdomain **out);
+int ims_hdomain_new_paging(struct ims_kernel *k, const struct host_unit *u, unsigned want, struct hdomain **out);
 struct hdomain *ims_hdomain_new(struct ims_kernel *k, enum hdomain_type type); // NESTED, SVA
 void ims_hdomain_free(struct hdomain *d);                                      // no users; frees second-stage tables
 
 struct attachment *ims_attachment(const struct ims_device *dev, uint32_t pasid);
 // Attaches and programs the unit. -EBUSY: attached; -ENOSPC: no domain id; -ENOMEM; what the driver answers.
 int ims_attach(struct ims_device *dev, uint32_t pasid, struct hdomain *d, struct attachment **out);
+// Attaches, or takes the place of what is attached. On error that stays.
+int ims_replace(struct ims_device *dev, uint32_t pasid, struct hdomain *d, struct attachment **out);
 // `gone`: the process exited; the entry is left with FPD and page requests are not drained.
 void ims_detach(struct attachment *a, bool gone);
 // mm exit cut the entry off while the attachment stays until it is unbound.
 void ims_attachment_cut(struct attachment *a);
+
+// What a paging domain maps (mapping.c). prot: IMS_PROT_*. -EEXIST, -EINVAL, -ENOMEM; nothing is mapped then.
+int ims_hdomain_map(struct hdomain *d, uint64_t iova, uint64_t hpa, uint64_t size, unsigned prot);
+void ims_hdomain_unmap(struct hdomain *d, uint64_t iova, uint64_t size);                 // and invalidated
+int ims_hdomain_lookup(struct hdomain *d, uint64_t iova, uint64_t *hpa, uint64_t *left); // -ENOENT
+uint64_t ims_hdomain_page(const struct hdomain *d);                                      // its smallest page, bytes
+void ims_hdomain_aperture(const struct hdomain *d, uint64_t *first, uint64_t *last);
 
 // A change of what the domain maps in [first, last]: invalidates all its caches.
 int ims_hdomain_flush(struct hdomain *d, uint64_t first, uint64_t last, bool leaf);
@@ -232,7 +268,7 @@ struct host_ops {
   void (*device_fini)(struct ims_device *dev);
   void (*device_changed)(struct ims_device *dev);                       // ATS or PRI switched; nothing is attached
   int (*compatible)(struct host_unit *u, const struct hdomain *paging); // -EINVAL: cannot use these tables
-  int (*paging_format)(const struct host_unit *u, bool nest, struct paging *out);
+  int (*paging_format)(const struct host_unit *u, unsigned want, struct paging *out); // WANT_*
   enum host_id (*id_of)(const struct hdomain *d);
   void (*id_free)(struct host_unit *u, const struct hdomain *d,
                   uint16_t id); // NULL: nothing. No attachment has it any more
@@ -393,6 +429,8 @@ struct ims_process {
 int ims_mm_fault(struct ims_process *p, uint64_t va, unsigned prot);
 // hpa and remaining bytes of the page behind va, faulted in with `prot`.
 int ims_mm_page(struct ims_process *p, uint64_t va, unsigned prot, uint64_t *hpa, uint64_t *left);
+// A page that ims_mm_page() gave is pinned once more or once less; whole pages.
+void ims_mm_pin(struct ims_process *p, uint64_t hpa, uint64_t size, bool on);
 bool ims_user_read(const struct ims_process *p, void *dst, uint64_t src, size_t len);
 bool ims_user_write(const struct ims_process *p, uint64_t dst, const void *src, size_t len);
 void ims_process_free(struct ims_process *p);
@@ -402,13 +440,46 @@ void ims_sva_exit(struct ims_process *p);
 
 // ---- Files and VFIO -------------------------------------------------------------------------------------------------
 
-struct ims_file {
-  struct ims_process *process;
-  int fd;
+struct open_file;
+
+// What a kind of file does. NULL: not that.
+struct file_ops {
   uint8_t kind; // enum ims_uapi_file
+  long (*ioctl)(struct ims_file *f, uint32_t cmd, uint64_t arg);
+  void (*release)(struct open_file *o); // the last descriptor is gone
+  long (*read)(struct ims_file *f, uint64_t buf, size_t len, uint64_t offset);
+  long (*write)(struct ims_file *f, uint64_t buf, size_t len, uint64_t offset);
+  unsigned (*poll)(struct open_file *o);
+  long (*mmap)(struct ims_file *f, uint64_t offset, uint64_t length, unsigned prot, bool shared, uint64_t *cookie);
+  int (*munmap)(struct ims_file *f, uint64_t cookie);
+};
+
+// An open file: what several descriptors may stand for, also of different processes.
+struct open_file {
+  struct ims_kernel *k;
+  const struct file_ops *ops;
+  unsigned refs;
+  void *state; // of its kind
   struct container *container;
   struct ims_group *group;
 };
+
+// A descriptor.
+struct ims_file {
+  struct ims_process *process; // who calls through it
+  int fd;
+  struct open_file *open;
+};
+
+// A new open file with its first descriptor, under the number that the process gives out. The number, or -errno; then
+// `release` was not called.
+int ims_file_new(struct ims_process *p, const struct file_ops *ops, void *state, struct ims_file **out);
+void ims_file_undo(struct ims_file *f); // the ioctl that made it fails after all
+void ims_open_file_get(struct open_file *o);
+void ims_open_file_put(struct open_file *o);
+
+int ims_iommufd_open(struct ims_process *p, struct ims_file **out);
+int ims_cdev_open(struct ims_process *p, uint32_t number, struct ims_file **out);
 
 // A mapping of a container: user memory at vaddr for the device at iova.
 struct dma {
@@ -484,8 +555,6 @@ long ims_vfio_map(struct ims_file *f, uint64_t arg);
 long ims_vfio_unmap(struct ims_file *f, uint64_t arg);
 int ims_vfio_replay(struct container *c, struct hdomain *d); // maps all of the container into a new domain
 void ims_vfio_unmap_all(struct container *c);
-void ims_vfio_unmap_pages(struct hdomain *d, uint64_t iova,
-                          uint64_t size); // of the second stage alone, and invalidated
 void ims_vfio_unmap_domain(struct container *c, struct hdomain *d);
 long ims_vfio_info(struct ims_file *f, uint64_t arg);
 long ims_vsva_pasid_request(struct ims_file *f, uint64_t arg);

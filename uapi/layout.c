@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of ioctls and structures, made of the rows of uapi/vfio.h. Facts: VFIO vSVA series v1 to v7 (2020), SMMUv3
+// The table of ioctls and structures, made of the rows of uapi/vfio.h and uapi/iommufd.h. Facts: VFIO vSVA series v1 to v7 (2020), SMMUv3
 // nested series v10 to v13 (2020, 2021), linux/iommu.h of 5.8/5.9 (A) and 5.10 (B).
 #include "uapi/layout.h"
 #include <string.h>
@@ -8,6 +8,7 @@
 #define V(name, value) {#name, value},
 #define IMS_X(list)    static const struct ims_uapi_value values_##list[] = {IMS_V_##list(V){NULL, 0}};
 IMS_UAPI_VALUE_LISTS(IMS_X)
+IMS_IOMMUFD_VALUE_LISTS(IMS_X)
 #undef IMS_X
 #undef V
 
@@ -40,10 +41,39 @@ IMS_UAPI_VALUE_LISTS(IMS_X)
 #define FORM_ENUM_table_config IMS_FORM_ENUM, values_ENUM_table_config
 #define FORM_FLAGS_msi         IMS_FORM_FLAGS, values_FLAGS_msi
 
+#define FORM_FLAGS_ioas_map          IMS_FORM_FLAGS, values_FLAGS_ioas_map
+#define FORM_ENUM_option             IMS_FORM_ENUM, values_ENUM_option
+#define FORM_ENUM_option_op          IMS_FORM_ENUM, values_ENUM_option_op
+#define FORM_ENUM_vfio_ioas_op       IMS_FORM_ENUM, values_ENUM_vfio_ioas_op
+#define FORM_FLAGS_hwpt              IMS_FORM_FLAGS, values_FLAGS_hwpt
+#define FORM_ENUM_hwpt_data          IMS_FORM_ENUM, values_ENUM_hwpt_data
+#define FORM_FLAGS_hwpt_vtd_s1       IMS_FORM_FLAGS, values_FLAGS_hwpt_vtd_s1
+#define FORM_FLAGS_hw_info           IMS_FORM_FLAGS, values_FLAGS_hw_info
+#define FORM_ENUM_hw_info            IMS_FORM_ENUM, values_ENUM_hw_info
+#define FORM_FLAGS_hw_caps           IMS_FORM_FLAGS, values_FLAGS_hw_caps
+#define FORM_FLAGS_hw_info_vtd       IMS_FORM_FLAGS, values_FLAGS_hw_info_vtd
+#define FORM_FLAGS_set_dirty         IMS_FORM_FLAGS, values_FLAGS_set_dirty
+#define FORM_FLAGS_get_dirty         IMS_FORM_FLAGS, values_FLAGS_get_dirty
+#define FORM_ENUM_invalidate_data    IMS_FORM_ENUM, values_ENUM_invalidate_data
+#define FORM_FLAGS_vtd_s1_invalidate IMS_FORM_FLAGS, values_FLAGS_vtd_s1_invalidate
+#define FORM_FLAGS_pgfault           IMS_FORM_FLAGS, values_FLAGS_pgfault
+#define FORM_FLAGS_pgfault_perm      IMS_FORM_FLAGS, values_FLAGS_pgfault_perm
+#define FORM_ENUM_page_response      IMS_FORM_ENUM, values_ENUM_page_response
+#define FORM_ENUM_viommu             IMS_FORM_ENUM, values_ENUM_viommu
+#define FORM_ENUM_veventq            IMS_FORM_ENUM, values_ENUM_veventq
+#define FORM_ENUM_hw_queue           IMS_FORM_ENUM, values_ENUM_hw_queue
+#define FORM_FLAGS_vevent            IMS_FORM_FLAGS, values_FLAGS_vevent
+#define FORM_FLAGS_device_info       IMS_FORM_FLAGS, values_FLAGS_device_info
+#define FORM_FLAGS_region_info       IMS_FORM_FLAGS, values_FLAGS_region_info
+#define FORM_FLAGS_irq_info          IMS_FORM_FLAGS, values_FLAGS_irq_info
+#define FORM_FLAGS_bind_iommufd      IMS_FORM_FLAGS, values_FLAGS_bind_iommufd
+#define FORM_FLAGS_attach_pt         IMS_FORM_FLAGS, values_FLAGS_attach_pt
+
 #define F(bits, name, offset, form) {#name, offset, (bits) / 8, FORM_##form},
 #define P(name, offset, length)     {#name, offset, length, IMS_FORM_PAD, NULL},
 #define IMS_X(s, size, first)       static const struct ims_uapi_field fields_##s[] = {IMS_S_##s(F, P)};
 IMS_UAPI_STRUCTS(IMS_X)
+IMS_IOMMUFD_STRUCTS(IMS_X)
 #undef IMS_X
 #undef F
 #undef P
@@ -51,17 +81,18 @@ IMS_UAPI_STRUCTS(IMS_X)
 // The C structs have the size that their rows cover; tests/uapi compares the offsets.
 #define CHECK(s, size, first) _Static_assert(sizeof(struct ims_##s) == (size) - (first), #s);
 IMS_UAPI_STRUCTS(CHECK)
+IMS_IOMMUFD_STRUCTS(CHECK)
 #undef CHECK
 
 enum struct_id {
 #define IMS_X(s, size, first) S_##s,
-  IMS_UAPI_STRUCTS(IMS_X)
+  IMS_UAPI_STRUCTS(IMS_X) IMS_IOMMUFD_STRUCTS(IMS_X)
 #undef IMS_X
 };
 
 static const struct ims_uapi_struct structs[] = {
 #define IMS_X(s, size, first) {#s, size, sizeof fields_##s / sizeof *fields_##s, fields_##s},
-    IMS_UAPI_STRUCTS(IMS_X)
+    IMS_UAPI_STRUCTS(IMS_X) IMS_IOMMUFD_STRUCTS(IMS_X)
 #undef IMS_X
 };
 
@@ -77,11 +108,14 @@ enum {
 #define ANY 0, 0, 0, 0xff // no choice between shapes
 
 #define PART(prefix, offset, s)                                                                                        \
-  { prefix, offset, &structs[S_##s] }
+  { prefix, offset, &structs[S_##s], 0, 0, 0 }
+// Apart: where the argument has its address, its length, and how many there are.
+#define APART(prefix, s, pointer, length, count)                                                                       \
+  { prefix, 0, &structs[S_##s], pointer, length, count }
 #define SIMPLE(name, file, dialects, arg)                                                                              \
   {                                                                                                                    \
 #    name, "", IMS_##name, IMS_FILE_##file, 0, IMS_ARG_##arg, dialects, ANY, 0, {                                      \
-      { NULL, 0, NULL }                                                                                                \
+      { NULL, 0, NULL, 0, 0, 0 }                                                                                       \
     }                                                                                                                  \
   }
 #define ONE(name, word, file, dialects, s, size)                                                                       \
@@ -180,8 +214,34 @@ enum {
     }                                                                                                                  \
   }
 
+// Commands of iommufd and of VFIO devices.
+#define APART_NONE
+#define APART_RANGES , APART("range.", iommu_iova_range, 16, 0, 8)
+#define COMMAND(name, word, s, size, min, apart)                                                                       \
+  {#name, "", word, IMS_FILE_IOMMUFD, 0, IMS_ARG_STRUCT, DALL, ANY, size, {PART("", 0, s) APART_##apart}},
+#define DEVICE_COMMAND(name, word, s, size, min, apart)                                                                \
+  {#name, "", word, IMS_FILE_DEVICE, 0, IMS_ARG_STRUCT, DALL, ANY, size, {PART("", 0, s) APART_##apart}},
+// With data of a type, which the byte at `at` says.
+#define TYPED(name, variant, word, s, size, at, type, part)                                                            \
+  {                                                                                                                    \
+    name, variant, word, IMS_FILE_IOMMUFD, 0, IMS_ARG_STRUCT, DALL, 0, 0, at, type, size, { PART("", 0, s), part }     \
+  }
+#define HWPT(variant, type, data)                                                                                      \
+  TYPED("IOMMU_HWPT_ALLOC", variant, 0x3b89, iommu_hwpt_alloc, 48, 24, type, APART("data.", data, 32, 28, 0))
+#define HW_INFO(variant, type, data)                                                                                   \
+  TYPED("IOMMU_GET_HW_INFO", variant, 0x3b8a, iommu_hw_info, 40, 24, type, APART("data.", data, 16, 12, 0))
+#define INVALIDATE(variant, type, data)                                                                                \
+  TYPED("IOMMU_HWPT_INVALIDATE", variant, 0x3b8d, iommu_hwpt_invalidate, 32, 16, type, APART("data.", data, 8, 20, 24))
+
 static const struct ims_uapi_ioctl rows[] = {
-    SIMPLE(VFIO_GET_API_VERSION, CONTAINER, DALL, NONE),
+    HWPT("VTD_S1", IMS_HWPT_DATA_VTD_S1, iommu_hwpt_vtd_s1),
+    HWPT("ARM_SMMUV3", IMS_HWPT_DATA_ARM_SMMUV3, iommu_hwpt_arm_smmuv3),
+    HW_INFO("INTEL_VTD", IMS_HW_INFO_INTEL_VTD, iommu_hw_info_vtd),
+    HW_INFO("ARM_SMMUV3", IMS_HW_INFO_ARM_SMMUV3, iommu_hw_info_arm_smmuv3),
+    INVALIDATE("VTD_S1", IMS_INVALIDATE_DATA_VTD_S1, iommu_hwpt_vtd_s1_invalidate),
+    INVALIDATE("ARM_SMMUV3", IMS_INVALIDATE_DATA_ARM_SMMUV3, iommu_viommu_arm_smmuv3_invalidate),
+    IMS_IOMMUFD_COMMANDS(COMMAND) IMS_VFIO_DEVICE_COMMANDS(DEVICE_COMMAND)
+        SIMPLE(VFIO_GET_API_VERSION, CONTAINER, DALL, NONE),
     SIMPLE(VFIO_CHECK_EXTENSION, CONTAINER, DALL, VALUE),
     SIMPLE(VFIO_SET_IOMMU, CONTAINER, DALL, VALUE),
     ONE("VFIO_GROUP_GET_STATUS", 0x3b67, GROUP, DALL, vfio_group_status, 8),
@@ -263,6 +323,8 @@ const struct ims_uapi_ioctl *ims_uapi_by_name(enum ims_dialect dialect, enum ims
 const struct ims_uapi_field *ims_uapi_field_of(const struct ims_uapi_ioctl *row, const char *name, unsigned *offset) {
   for (unsigned p = 0; p < IMS_UAPI_PARTS && row->part[p].layout; p++) {
     const struct ims_uapi_part *part = &row->part[p];
+    if (part->pointer)
+      continue;
     size_t n = strlen(part->prefix);
     if (strncmp(name, part->prefix, n))
       continue;

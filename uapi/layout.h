@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ioctls as a table: which words a file understands in which dialect, of which structures their argument is put
-// together, and where each field lies. Made of the rows of uapi/vfio.h; for printing and parsing calls by field name.
+// together, and where each field lies. Made of the rows of uapi/vfio.h and uapi/iommufd.h; for printing and parsing calls by
+// field name.
 #pragma once
 
+#include "uapi/iommufd.h"
 #include "uapi/vfio.h"
 #include <stdbool.h>
 
@@ -32,16 +34,31 @@ struct ims_uapi_struct {
   const struct ims_uapi_field *field;
 };
 
-enum ims_uapi_file { IMS_FILE_CONTAINER, IMS_FILE_GROUP };
+// What a file is. FAULT_QUEUE, EVENT_QUEUE: made by ioctls of IOMMUFD. MEMFD: a process's own. OTHER: of the kernel's self-test.
+enum ims_uapi_file {
+  IMS_FILE_CONTAINER, // /dev/vfio/vfio
+  IMS_FILE_GROUP,     // /dev/vfio/N
+  IMS_FILE_IOMMUFD,   // /dev/iommu
+  IMS_FILE_DEVICE,    // /dev/vfio/devices/vfioN
+  IMS_FILE_FAULT_QUEUE,
+  IMS_FILE_EVENT_QUEUE,
+  IMS_FILE_MEMFD,
+  IMS_FILE_OTHER,
+  IMS_FILE_KINDS
+};
 // What the argument of an ioctl is: nothing, a number (SET_IOMMU, CHECK_EXTENSION), a pointer to a 32-bit number (a file
 // descriptor), or a pointer to the structures in `part`.
 enum ims_uapi_arg { IMS_ARG_NONE, IMS_ARG_VALUE, IMS_ARG_FD_POINTER, IMS_ARG_STRUCT };
 
-// A structure within an argument. Its fields are called prefix + field name ("data.hpasid").
+// A structure within an argument. Its fields are called prefix + field name ("data.hpasid"). `pointer` not 0: it lies apart,
+// and a field of the argument at that offset holds its address; then `length` is the offset of the 32-bit field that says
+// its bytes (0: none), and `count` that of the one that says how many of them follow each other (0: one). The fields of the
+// second and further ones have the number before the dot: "data.addr", "data1.addr", "data2.addr".
 struct ims_uapi_part {
   const char *prefix;
   uint16_t offset;
   const struct ims_uapi_struct *layout; // NULL ends the parts
+  uint8_t pointer, length, count;
 };
 
 enum { IMS_UAPI_PARTS = 4 };

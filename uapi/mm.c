@@ -119,6 +119,8 @@ int ims_mm_page(struct ims_process *p, uint64_t va, unsigned prot, uint64_t *hpa
   unsigned need = perm_of(prot);
   if (p->exited)
     return -EFAULT;
+  if (p->user.page)
+    return p->user.page(p->user.ctx, va, prot & IMS_PROT_WRITE, hpa, left);
   for (int tries = 0; tries < 2; tries++) {
     if (!ims_pgt_lookup(&p->pgt, &mem, va, &leaf)) {
       if (need & ~(unsigned)leaf.perm)
@@ -134,6 +136,17 @@ int ims_mm_page(struct ims_process *p, uint64_t va, unsigned prot, uint64_t *hpa
       return err;
   }
   return -EFAULT;
+}
+
+void ims_mm_pin(struct ims_process *p, uint64_t hpa, uint64_t size, bool on) {
+  if (hpa - p->k->pool.base < p->k->pool.size) {
+    if (on)
+      ims_frames_get(p->k, hpa, size);
+    else
+      ims_frames_put(p->k, hpa, size);
+  } else if (p->user.pin) {
+    p->user.pin(p->user.ctx, hpa, size, on);
+  }
 }
 
 // Leaves of a range, gathered before they go.

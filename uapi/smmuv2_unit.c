@@ -145,7 +145,8 @@ static unsigned in_bits(const struct host_unit *u) {
 }
 
 // Nesting asks for a second stage, as in Linux, and here that is really one to nest on. Else a first stage, if there is one.
-static int paging_format(const struct host_unit *u, bool nest, struct paging *out) {
+static int paging_format(const struct host_unit *u, unsigned want, struct paging *out) {
+  const bool nest = want & WANT_NEST;
   const struct ims_smmuv2_config *c = &u->smmuv2.caps;
   bool s2 = nest || !c->s1ts;
   if (s2 && !c->s2ts)

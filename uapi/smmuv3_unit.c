@@ -216,7 +216,8 @@ static int sva_check(const struct ims_device *dev) {
 }
 
 // A first stage where there is one, as Linux prefers it; a second stage under guests.
-static int paging_format(const struct host_unit *u, bool nest, struct paging *out) {
+static int paging_format(const struct host_unit *u, unsigned want, struct paging *out) {
+  const bool nest = want & WANT_NEST;
   const struct ims_smmuv3_config *c = &u->smmuv3.caps;
   if (nest && !can_nest(u))
     return -ENODEV;

@@ -56,7 +56,7 @@ static int attach_group(struct container *c, struct ims_group *g) {
   struct vfio_domain *vd = calloc(1, sizeof *vd), **end = &c->domains;
   if (!vd)
     return -ENOMEM;
-  int err = ims_hdomain_new_paging(c->k, g->devices->unit, c->nesting, &vd->d);
+  int err = ims_hdomain_new_paging(c->k, g->devices->unit, WANT_TYPE1 | (c->nesting ? WANT_NEST : 0u), &vd->d);
   if (!err) {
     err = attach_devices(g, vd->d);
     if (!err && (err = ims_vfio_replay(c, vd->d)))
@@ -191,7 +191,7 @@ static long check_extension(const struct container *c, uint64_t ext) {
 }
 
 long ims_container_ioctl(struct ims_file *f, uint32_t cmd, uint64_t arg) {
-  struct container *c = f->container;
+  struct container *c = f->open->container;
   enum ims_dialect dialect = c->k->cfg.dialect;
   switch (cmd) {
   case IMS_VFIO_GET_API_VERSION: return 0;

@@ -90,38 +90,6 @@ static int gather(void *ctx, const struct ims_pgt_visit *v) {
   return IMS_VISIT_ON;
 }
 
-struct reaped {
-  uint64_t *table;
-  size_t count, room;
-  unsigned log2size; // of each: a granule
-};
-
-static void reap(void *ctx, uint64_t table, unsigned log2size) {
-  struct reaped *r = ctx;
-  r->log2size = log2size;
-  if (r->count == r->room) {
-    size_t room = r->room ? 2 * r->room : 16;
-    uint64_t *more = realloc(r->table, room * sizeof *more);
-    if (!more)
-      return; // the page is lost, which is better than given out too early
-    r->table = more;
-    r->room = room;
-  }
-  r->table[r->count++] = table;
-}
-
-// Unmapped, invalidated, and only then are tables free for other uses.
-void ims_vfio_unmap_pages(struct hdomain *d, uint64_t iova, uint64_t size) {
-  struct reaped r = {0};
-  struct ims_pgt_gather g = {.reap = reap, .ctx = &r};
-  ims_pgt_unmap(&d->paging->pgt, &d->k->tables, iova, size, 0, &g);
-  if (g.unmapped)
-    ims_hdomain_flush(d, iova, iova + size - 1, !g.tables);
-  for (size_t i = 0; i < r.count; i++)
-    ims_pool_free(d->k, r.table[i], r.log2size);
-  free(r.table);
-}
-
 static void unmap_range(struct container *c, uint64_t iova, uint64_t size) {
   struct pages p = {.k = c->k, .first = iova, .last = iova + size - 1};
   if (!c->domains || !size)
@@ -129,20 +97,10 @@ static void unmap_range(struct container *c, uint64_t iova, uint64_t size) {
   const struct hdomain *first = c->domains->d; // all domains of a container map the same
   int err = ims_pgt_iterate(&first->paging->pgt, &c->k->tables, p.first, p.last, gather, &p);
   for (struct vfio_domain *vd = c->domains; vd; vd = vd->next)
-    ims_vfio_unmap_pages(vd->d, iova, size);
+    ims_hdomain_unmap(vd->d, iova, size);
   for (size_t i = 0; i < p.runs && !err; i++)
     ims_frames_put(c->k, p.run[i][0], p.run[i][1]);
   free(p.run);
-}
-
-static unsigned perm_of(unsigned prot) {
-  return (prot & IMS_PROT_READ ? (unsigned)IMS_PERM_R : 0u) | (prot & IMS_PROT_WRITE ? (unsigned)IMS_PERM_W : 0u);
-}
-
-static int map_run(struct hdomain *d, uint64_t iova, uint64_t hpa, uint64_t size, unsigned prot) {
-  const struct paging *p = d->paging;
-  int err = ims_pgt_map(&p->pgt, &d->k->tables, iova, hpa, size, perm_of(prot) | p->map_perm, p->map_flags, 0);
-  return err ? ims_errno(err) : 0;
 }
 
 // Pins the mapping's memory, run by run of neighbouring pages. `only`: into this domain alone, for pages that are pinned
@@ -168,13 +126,13 @@ static int pin_and_map(struct container *c, const struct dma *m, struct hdomain 
     if (err)
       break;
     if (only) {
-      err = map_run(only, m->iova + done, hpa, size, m->prot);
+      err = ims_hdomain_map(only, m->iova + done, hpa, size, m->prot);
     } else {
       ims_frames_get(c->k, hpa, size);
       for (struct vfio_domain *vd = c->domains; vd && !err; vd = vd->next) {
-        err = map_run(vd->d, m->iova + done, hpa, size, m->prot);
+        err = ims_hdomain_map(vd->d, m->iova + done, hpa, size, m->prot);
         for (struct vfio_domain *undo = c->domains; err && undo != vd; undo = undo->next)
-          ims_vfio_unmap_pages(undo->d, m->iova + done, size);
+          ims_hdomain_unmap(undo->d, m->iova + done, size);
       }
       if (err)
         ims_frames_put(c->k, hpa, size);
@@ -185,7 +143,7 @@ static int pin_and_map(struct container *c, const struct dma *m, struct hdomain 
   if (err && !only)
     unmap_range(c, m->iova, done);
   else if (err && done)
-    ims_vfio_unmap_pages(only, m->iova, done);
+    ims_hdomain_unmap(only, m->iova, done);
   if (err)
     return err;
   if (only)
@@ -206,7 +164,7 @@ int ims_vfio_replay(struct container *c, struct hdomain *d) {
 
 void ims_vfio_unmap_domain(struct container *c, struct hdomain *d) {
   for (size_t i = 0; i < c->dmas; i++)
-    ims_vfio_unmap_pages(d, c->dma[i].iova, c->dma[i].size);
+    ims_hdomain_unmap(d, c->dma[i].iova, c->dma[i].size);
 }
 
 void ims_vfio_unmap_all(struct container *c) {
@@ -219,7 +177,7 @@ void ims_vfio_unmap_all(struct container *c) {
 
 long ims_vfio_map(struct ims_file *f, uint64_t arg) {
   enum { READ = 1, WRITE = 2 };
-  struct container *c = f->container;
+  struct container *c = f->open->container;
   struct ims_vfio_iommu_type1_dma_map m;
   if (!ims_user_read(f->process, &m, arg, sizeof m))
     return -EFAULT;
@@ -256,7 +214,7 @@ long ims_vfio_map(struct ims_file *f, uint64_t arg) {
 }
 
 long ims_vfio_unmap(struct ims_file *f, uint64_t arg) {
-  struct container *c = f->container;
+  struct container *c = f->open->container;
   struct ims_vfio_iommu_type1_dma_unmap u;
   if (!ims_user_read(f->process, &u, arg, sizeof u))
     return -EFAULT;

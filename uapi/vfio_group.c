@@ -11,7 +11,7 @@ static long get_status(struct ims_file *f, uint64_t arg) {
     return -EFAULT;
   if (s.argsz < sizeof s)
     return -EINVAL;
-  s.flags = STATUS_VIABLE | (f->group->container ? (uint32_t)STATUS_CONTAINER_SET : 0u);
+  s.flags = STATUS_VIABLE | (f->open->group->container ? (uint32_t)STATUS_CONTAINER_SET : 0u);
   return ims_user_write(f->process, arg, &s, sizeof s) ? 0 : -EFAULT;
 }
 
@@ -21,14 +21,14 @@ static long set_container(struct ims_file *f, uint64_t arg) {
     return -EFAULT;
   if (fd < 0)
     return -EINVAL;
-  if (f->group->container)
+  if (f->open->group->container)
     return -EINVAL;
   struct ims_file *c = ims_process_file(f->process, fd);
   if (!c)
     return -EBADF;
-  if (c->kind != IMS_FILE_CONTAINER)
+  if (c->open->ops->kind != IMS_FILE_CONTAINER)
     return -EINVAL;
-  return ims_container_add_group(c->container, f->group);
+  return ims_container_add_group(c->open->container, f->open->group);
 }
 
 static void leave(struct ims_group *g) {
@@ -40,7 +40,7 @@ static void leave(struct ims_group *g) {
 void ims_group_release(struct ims_group *g) {
   if (g->container)
     leave(g);
-  g->file = NULL;
+  g->opened = false;
 }
 
 long ims_group_ioctl(struct ims_file *f, uint32_t cmd, uint64_t arg) {
@@ -48,9 +48,9 @@ long ims_group_ioctl(struct ims_file *f, uint32_t cmd, uint64_t arg) {
   case IMS_VFIO_GROUP_GET_STATUS: return get_status(f, arg);
   case IMS_VFIO_GROUP_SET_CONTAINER: return set_container(f, arg);
   case IMS_VFIO_GROUP_UNSET_CONTAINER:
-    if (!f->group->container)
+    if (!f->open->group->container)
       return -EINVAL;
-    leave(f->group);
+    leave(f->open->group);
     return 0;
   default: return -ENOTTY;
   }

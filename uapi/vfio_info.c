@@ -81,7 +81,7 @@ static int add_nesting(struct chain *chain, const struct container *c) {
 }
 
 long ims_vfio_info(struct ims_file *f, uint64_t arg) {
-  const struct container *c = f->container;
+  const struct container *c = f->open->container;
   struct ims_vfio_iommu_type1_info info = {0};
   struct chain chain = {.len = 0};
   uint32_t min = offsetof(struct ims_vfio_iommu_type1_info, cap_offset);

@@ -79,7 +79,7 @@ void ims_vmm_fault_drop(struct container *c, struct ims_device *dev, uint32_t pa
 }
 
 long ims_container_read_fault(struct ims_file *file, struct ims_iommu_fault_page_request *out) {
-  struct container *c = file->container;
+  struct container *c = file->open->container;
   if (!c)
     return -EINVAL;
   ims_kernel_interrupts(c->k);
@@ -120,7 +120,7 @@ long ims_container_read_fault(struct ims_file *file, struct ims_iommu_fault_page
 }
 
 long ims_container_page_response(struct ims_file *file, uint64_t arg) {
-  struct container *c = file->container;
+  struct container *c = file->open->container;
   struct page_resp resp;
   if (!c)
     return -EINVAL;

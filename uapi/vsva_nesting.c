@@ -44,7 +44,7 @@ static bool has_feature(const struct container *c, uint32_t op) {
 }
 
 long ims_vsva_nesting_op(struct ims_file *f, uint64_t arg) {
-  struct container *c = f->container;
+  struct container *c = f->open->container;
   struct ims_vfio_nesting_op h;
   struct gpasid_bind b;
   struct cache_inv inv;

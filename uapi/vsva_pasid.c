@@ -44,7 +44,7 @@ static int alloc(struct container *c, uint32_t min, uint32_t max, uint32_t *pasi
 
 // v1: the result is written back, and every failure to allocate looks the same to the user.
 static long request_v1(struct ims_file *f, uint64_t arg) {
-  struct container *c = f->container;
+  struct container *c = f->open->container;
   struct ims_vfio_pasid_request_v1 r;
   const uint32_t min = offsetof(struct ims_vfio_pasid_request_v1, min);
   if (!ims_user_read(f->process, &r, arg, min))
@@ -79,7 +79,7 @@ static long request_v1(struct ims_file *f, uint64_t arg) {
 }
 
 static long request(struct ims_file *f, uint64_t arg) {
-  struct container *c = f->container;
+  struct container *c = f->open->container;
   struct ims_vfio_pasid_request r;
   uint32_t pasid;
   if (!ims_user_read(f->process, &r, arg, sizeof r))

@@ -16,7 +16,7 @@ static int unbind_all_devices(struct container *c, const struct gpasid_bind *b) 
 }
 
 long ims_vsva_v1_bind(struct ims_file *f, uint64_t arg) {
-  struct container *c = f->container;
+  struct container *c = f->open->container;
   struct ims_vfio_bind h;
   struct gpasid_bind b;
   if (!ims_user_read(f->process, &h, arg, sizeof h))
@@ -42,7 +42,7 @@ long ims_vsva_v1_bind(struct ims_file *f, uint64_t arg) {
 }
 
 long ims_vsva_v1_invalidate(struct ims_file *f, uint64_t arg) {
-  struct container *c = f->container;
+  struct container *c = f->open->container;
   struct ims_vfio_cache_invalidate h;
   struct cache_inv inv;
   if (!ims_user_read(f->process, &h, arg, sizeof h))

@@ -178,7 +178,8 @@ static void message(struct host_unit *u, unsigned kind) {
   u->k->irq_pending = true;
 }
 
-static int paging_format(const struct host_unit *u, bool nest, struct paging *out) {
+static int paging_format(const struct host_unit *u, unsigned want, struct paging *out) {
+  const bool nest = want & WANT_NEST;
   const struct ims_vtd_config *c = &u->vtd.caps;
   if ((nest && !can_nest(u)) || (u->vtd.scalable && !c->ssts))
     return -ENODEV;

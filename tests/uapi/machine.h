@@ -26,7 +26,13 @@ class Arena {
 public:
   static constexpr uint64_t kBase = 0x100000;
   explicit Arena(size_t size = 4096) : bytes_(size) {}
-  ims_user user() { return {this, Read, Write}; }
+  ims_user user() {
+    ims_user u{};
+    u.ctx = this;
+    u.read = Read;
+    u.write = Write;
+    return u;
+  }
   template <class T> uint64_t Put(const T &value, uint64_t at = kBase) {
     std::memcpy(&bytes_.at(at - kBase), &value, sizeof value);
     return at;

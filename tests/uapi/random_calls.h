@@ -150,7 +150,10 @@ private:
   ims_process *NewProcess() {
     ims_process *p = nullptr;
     Must(ims_process_new(kernel_, &p) == IMS_ERR_OK, "process");
-    ims_user u = {this, Read, Write};
+    ims_user u{};
+    u.ctx = this;
+    u.read = Read;
+    u.write = Write;
     ims_process_set_user(p, &u);
     return p;
   }

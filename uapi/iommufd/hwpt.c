@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hardware page tables: paging ones over an address space, nested ones over those (Facts 3.6; Linux 7.x, iommufd/hw_pagetable.c).
+#include "uapi/iommufd/internal.h"
+#include <stdlib.h>
+
+// ---- Paging ---------------------------------------------------------------------------------------------------------
+
+void ims_hwpt_paging_release(struct object *o) {
+  struct hwpt_paging *h = (struct hwpt_paging *)o;
+  for (struct hwpt_paging **at = &h->ioas->hwpts; *at; at = &(*at)->next_in_ioas)
+    if (*at == h) {
+      *at = h->next_in_ioas;
+      break;
+    }
+  if (h->h.d) {
+    ims_iopt_remove_domain(&h->ioas->iopt, h->h.d);
+    ims_hdomain_free(h->h.d);
+  }
+  h->ioas->obj.users--;
+}
+
+static int want(uint32_t flags) {
+  return (flags & IMS_HWPT_NEST_PARENT ? WANT_NEST : 0) | (flags & IMS_HWPT_DIRTY_TRACKING ? WANT_DIRTY : 0) |
+         (flags & IMS_HWPT_PASID ? WANT_PASID : 0);
+}
+
+struct hwpt_paging *ims_hwpt_paging_new(struct ioas *s, struct idev *idev, uint32_t flags, bool automatic, int *err) {
+  struct hwpt_paging *h = ims_object_alloc(s->obj.ctx, sizeof *h, OBJ_HWPT_PAGING), **end = &s->hwpts;
+  *err = -ENOMEM;
+  if (!h)
+    return NULL;
+  h->ioas = s;
+  h->automatic = automatic;
+  h->nest_parent = flags & IMS_HWPT_NEST_PARENT;
+  h->dirty = flags & IMS_HWPT_DIRTY_TRACKING;
+  h->h.pasid = flags & IMS_HWPT_PASID;
+  s->obj.users++;
+  while (*end)
+    end = &(*end)->next_in_ioas;
+  *end = h;
+  *err = ims_hdomain_new_paging(s->obj.ctx->k, idev->dev->unit, (unsigned)want(flags), &h->h.d);
+  if (*err == -ENODEV)
+    *err = -EOPNOTSUPP; // the unit cannot make such tables
+  if (!*err && (*err = ims_iopt_add_domain(&s->iopt, h->h.d)) != 0) {
+    ims_hdomain_free(h->h.d);
+    h->h.d = NULL;
+  }
+  if (!*err)
+    return h;
+  ims_object_destroy(&h->h.obj);
+  return NULL;
+}
+
+struct hwpt_paging *ims_hwpt_parent(const struct hwpt *h) {
+  return h->obj.type == OBJ_HWPT_PAGING ? (struct hwpt_paging *)(uintptr_t)h : ((const struct hwpt_nested *)h)->parent;
+}
+
+// ---- Nested ---------------------------------------------------------------------------------------------------------
+
+void ims_hwpt_nested_release(struct object *o) {
+  struct hwpt_nested *n = (struct hwpt_nested *)o;
+  if (n->h.d)
+    ims_hdomain_free(n->h.d);
+  n->parent->h.obj.users--;
+}
+
+static int new_nested(struct ucmd *u, const struct ims_iommu_hwpt_alloc *c, struct idev *idev,
+                      struct hwpt_paging *parent, struct object **out) {
+  struct ims_iommu_hwpt_vtd_s1 s1;
+  const struct host_unit *unit = idev->dev->unit;
+  if ((c->flags & ~(uint32_t)(IMS_HWPT_FAULT_ID_VALID | IMS_HWPT_PASID)) || !c->data_len ||
+      unit->ops != &ims_vtd_host_ops)
+    return -EOPNOTSUPP;
+  if (parent->automatic || !parent->nest_parent)
+    return -EINVAL;
+  if (c->data_type != IMS_HWPT_DATA_VTD_S1)
+    return -EOPNOTSUPP;
+  int err = ims_copy_data(u->process, &s1, sizeof s1, sizeof s1, c->data_uptr, c->data_len);
+  if (err)
+    return err;
+  struct hwpt_nested *n = ims_object_alloc(u->ctx, sizeof *n, OBJ_HWPT_NESTED);
+  if (!n)
+    return -ENOMEM;
+  n->parent = parent;
+  parent->h.obj.users++;
+  n->h.pasid = c->flags & IMS_HWPT_PASID;
+  n->h.d = ims_hdomain_new(u->ctx->k, HDOMAIN_NESTED);
+  *out = &n->h.obj;
+  if (!n->h.d)
+    return -ENOMEM;
+  n->h.d->parent = parent->h.d;
+  parent->h.d->users++;
+  n->h.d->s1_root = s1.pgtbl_addr;
+  n->h.d->s1_levels = s1.addr_width == 57 ? 5 : s1.addr_width == 48 ? 4 : 0;
+  n->h.d->sre = s1.flags & IMS_VTD_S1_SRE;
+  n->h.d->eafe = s1.flags & IMS_VTD_S1_EAFE;
+  n->h.d->wpe = s1.flags & IMS_VTD_S1_WPE;
+  return 0;
+}
+
+// ---- The ioctls -----------------------------------------------------------------------------------------------------
+
+long ims_cmd_iommu_hwpt_alloc(struct ucmd *u, struct ims_iommu_hwpt_alloc *c) {
+  const uint32_t known = IMS_HWPT_NEST_PARENT | IMS_HWPT_DIRTY_TRACKING | IMS_HWPT_FAULT_ID_VALID | IMS_HWPT_PASID;
+  if (c->reserved)
+    return -EOPNOTSUPP;
+  if ((c->data_type == IMS_HWPT_DATA_NONE) != (c->data_len == 0))
+    return -EINVAL;
+  struct idev *idev = FIND(u->ctx, c->dev_id, DEVICE, idev);
+  if (!idev)
+    return -ENOENT;
+  struct object *pt = ims_object_find(u->ctx, c->pt_id, OBJ_NONE), *made = NULL;
+  int err = -EINVAL;
+  if (pt && pt->type == OBJ_IOAS) {
+    if (c->flags & ~known)
+      return -EOPNOTSUPP;
+    struct hwpt_paging *h = ims_hwpt_paging_new((struct ioas *)pt, idev, c->flags, false, &err);
+    made = h ? &h->h.obj : NULL;
+  } else if (pt && pt->type == OBJ_HWPT_PAGING) {
+    err = new_nested(u, c, idev, (struct hwpt_paging *)pt, &made);
+  }
+  if (!err)
+    err = ims_object_publish(made);
+  if (!err) {
+    c->out_hwpt_id = made->id;
+    err = ims_respond(u, sizeof *c);
+  }
+  if (err && made)
+    ims_object_destroy(made);
+  return err;
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// The inside of iommufd: one context for each open /dev/iommu, objects with ids in it, and who refers to whom.
+//
+//   main.c     the file, the dispatcher and its rules (Facts 3.1)
+//   object.c   ids, references, destruction
+//   ioas.c     address spaces: the ioctls (3.4)         iopt.c  areas, allowed and reserved ranges, domains below
+//   pages.c    user memory behind areas, pinned
+//   hwpt.c     hardware page tables: paging, nested (3.6)
+//   device.c   devices bound and attached, groups, PASIDs (3.5, 3.9)
+//   cdev.c     /dev/vfio/devices/vfioN
+#pragma once
+
+#include "uapi/iommufd.h"
+#include "uapi/kernel_internal.h"
+#include "uapi/layout.h"
+
+enum object_type {
+  OBJ_NONE,
+  OBJ_IOAS,
+  OBJ_DEVICE,
+  OBJ_HWPT_PAGING,
+  OBJ_HWPT_NESTED,
+  OBJ_FAULT,
+  OBJ_VIOMMU,
+  OBJ_VDEVICE,
+  OBJ_VEVENTQ,
+  OBJ_HW_QUEUE,
+  OBJ_ACCESS,
+  OBJ_SELFTEST,
+  OBJ_TYPES
+};
+
+struct ictx;
+
+// First member of every object.
+struct object {
+  struct ictx *ctx;
+  uint32_t id;    // 0: not to be found (yet)
+  uint32_t users; // other objects, attachments and open files that refer to it; while there are any: EBUSY
+  uint8_t type;   // enum object_type
+};
+
+struct ictx {
+  struct ims_kernel *k;
+  struct open_file *file;
+  struct object **object; // by id; &ims_tombstone: an id that is not given out again
+  size_t room;
+  uint32_t objects;       // ids in use, tombstones not counted
+  uint32_t lowest;        // no id below is free; 0: 1
+  struct ioas *vfio_ioas; // of IOMMU_VFIO_IOAS
+  bool rlimit_mode;       // IOMMU_OPTION_RLIMIT_MODE
+  bool vfio_type1;        // VFIO_SET_IOMMU said version 1
+};
+
+// An object of `size` bytes, zeroed, that nobody finds yet. NULL: no memory.
+void *ims_object_alloc(struct ictx *ctx, size_t size, enum object_type type);
+// Gives it the lowest free id; from now on it is found. -ENOMEM; -ENOSPC.
+int ims_object_publish(struct object *o);
+// NULL: none of this id, or of another type (NONE: any type). Nothing is counted: there is one thread.
+struct object *ims_object_find(const struct ictx *ctx, uint32_t id, enum object_type type);
+#define FIND(ctx, id, TYPE, s) ((struct s *)ims_object_find(ctx, id, OBJ_##TYPE))
+// Releases an object that nothing refers to, with what its type holds; its id is free.
+void ims_object_destroy(struct object *o);
+// The same, but the id stays used until the context goes (Facts 3.8, vDEVICE).
+void ims_object_tombstone(struct object *o);
+extern struct object ims_tombstone;
+
+// What each type holds (object.c calls these; the object itself is freed by it).
+void ims_ioas_release(struct object *o);
+void ims_device_release(struct object *o);
+void ims_hwpt_paging_release(struct object *o);
+void ims_hwpt_nested_release(struct object *o);
+
+// ---- The dispatcher (main.c) ----------------------------------------------------------------------------------------
+
+struct ucmd {
+  struct ictx *ctx;
+  struct ims_file *file;
+  struct ims_process *process; // who calls
+  uint64_t arg;                // where the structure lies
+  uint32_t user_size;
+  void *cmd; // the kernel's copy
+};
+
+// Copies the first `size` bytes of the structure back, as far as the caller's goes. -EFAULT.
+int ims_respond(struct ucmd *u, size_t size);
+
+// One handler for each row of IMS_IOMMUFD_COMMANDS, called after the checks of the dispatcher. 0 or -errno.
+#define IMS_X(name, word, s, size, min, apart) long ims_cmd_##s(struct ucmd *u, struct ims_##s *c);
+IMS_IOMMUFD_COMMANDS(IMS_X)
+#undef IMS_X
+long ims_vfio_compat_ioctl(struct ims_file *f, uint32_t cmd, uint64_t arg); // -ENOTTY: not one of those
+
+// Copies a structure whose bytes beyond ours must be zero: -E2BIG; -EFAULT. Shorter ones are filled up with zeros.
+int ims_copy_struct(const struct ims_process *p, void *dst, size_t size, uint64_t src, size_t user_size);
+// Of a driver's data: -EINVAL unless min <= user_size <= size (Facts 3.1); -EFAULT.
+int ims_copy_data(const struct ims_process *p, void *dst, size_t size, size_t min, uint64_t src, size_t user_size);
+
+// ---- User memory behind areas (pages.c) -----------------------------------------------------------------------------
+
+// Pages of user memory or of a file, shared by the areas that were copied from one another. They are pinned as far as
+// some domain or access needs them, each page once however many need it (Facts 3.4, 6.2 MD_CHECK_REFS).
+struct run {
+  uint64_t index, count, hpa; // pages
+};
+struct pages {
+  struct ims_process *mm;
+  uint64_t uva; // of the first page's first byte; of a file: the offset in it
+  uint64_t npages;
+  uint64_t file; // of struct ims_user, or the memfd; 0: none
+  bool is_file, writable;
+  uint32_t refs;   // areas
+  uint64_t whole;  // users of all pages
+  uint32_t *part;  // users of single pages, beside; NULL: none ever
+  struct run *run; // what is pinned, by index
+  size_t runs, run_room;
+};
+
+struct pages *ims_pages_new(struct ims_process *mm, uint64_t uva, uint64_t npages, bool writable);
+void ims_pages_put(struct pages *p);
+// Pins pages [first, first+count), or counts one more user of them. -EFAULT, -ENOMEM, and what a file answers.
+int ims_pages_pin(struct pages *p, uint64_t first, uint64_t count);
+void ims_pages_unpin(struct pages *p, uint64_t first, uint64_t count);
+// The run of neighbouring hpas at a pinned page: hpa of its first byte, and how many pages from there on.
+uint64_t ims_pages_hpa(const struct pages *p, uint64_t index, uint64_t *count);
+
+// ---- Address spaces (iopt.c, ioas.c) --------------------------------------------------------------------------------
+
+struct area {
+  uint64_t iova, last;
+  struct pages *pages;
+  uint64_t start;    // byte of the pages' first page that iova is
+  uint8_t prot;      // IMS_PROT_*
+  uint32_t accesses; // pinned ranges of in-kernel users
+  uint32_t locks;    // HW queues: must not be unmapped
+};
+
+struct range {
+  uint64_t first, last;
+  const void *owner; // reserved ranges: whose
+};
+
+struct ranges {
+  struct range *range; // by first; do not overlap but for reserved ones of several owners
+  size_t count, room;
+};
+
+struct iopt {
+  struct ictx *ctx;
+  struct area **area; // by iova
+  size_t areas, room;
+  struct ranges allowed, reserved;
+  struct hdomain **domain; // all map the same
+  size_t domains;
+  struct access *accesses; // in-kernel users of this address space
+  uint64_t alignment;      // of iova and length, bytes
+  bool no_large_pages;     // IOMMU_OPTION_HUGE_PAGES 0
+};
+
+struct ioas {
+  struct object obj;
+  struct iopt iopt;
+  struct hwpt_paging *hwpts; // its paging tables, by next_in_ioas
+};
+
+void ims_iopt_init(struct iopt *t, struct ictx *ctx);
+void ims_iopt_fini(struct iopt *t); // no domains any more
+// Maps pages [start, start+length) at *iova; not `fixed`: at a place that it chooses. Takes a reference of `p` when it succeeds.
+int ims_iopt_map(struct iopt *t, struct pages *p, uint64_t start, uint64_t *iova, uint64_t length, unsigned prot,
+                 bool fixed);
+// Everything in [first, last]; areas go whole. *unmapped: bytes. -ENOENT, -EBUSY.
+int ims_iopt_unmap(struct iopt *t, uint64_t first, uint64_t last, uint64_t *unmapped);
+size_t ims_iopt_at(const struct iopt *t, uint64_t iova); // index of the first area that ends at or behind iova
+// All that is mapped becomes mapped in the domain, too. -EADDRINUSE (aperture), -EINVAL (its page is too large), -EFAULT ...
+int ims_iopt_add_domain(struct iopt *t, struct hdomain *d);
+void ims_iopt_remove_domain(struct iopt *t, struct hdomain *d);
+// Ranges that must not be mapped, of somebody: a device, a domain. -EADDRINUSE: something is mapped or allowed there.
+int ims_iopt_reserve(struct iopt *t, uint64_t first, uint64_t last, const void *owner);
+void ims_iopt_unreserve(struct iopt *t, const void *owner);
+
+// ---- Hardware page tables (hwpt.c) ----------------------------------------------------------------------------------
+
+struct hwpt {
+  struct object obj;
+  struct hdomain *d;
+  struct fault *fault; // IOMMU_HWPT_FAULT_ID_VALID: who serves page requests of what is attached
+  bool pasid;          // IOMMU_HWPT_ALLOC_PASID
+};
+
+struct hwpt_paging {
+  struct hwpt h;
+  struct ioas *ioas;
+  struct hwpt_paging *next_in_ioas;
+  bool automatic, nest_parent, dirty;
+};
+
+struct hwpt_nested {
+  struct hwpt h;
+  struct hwpt_paging *parent; // VT-d
+  struct viommu *viommu;      // SMMUv3; its parent is below
+};
+
+struct hwpt_paging *ims_hwpt_paging_new(struct ioas *s, struct idev *idev, uint32_t flags, bool automatic, int *err);
+struct hwpt_paging *ims_hwpt_parent(const struct hwpt *h); // itself, or below a nested one
+
+// ---- Devices (device.c) ---------------------------------------------------------------------------------------------
+
+struct idev {
+  struct object obj;
+  struct ims_device *dev;
+  struct igroup *group;
+  struct vdevice *vdevice; // its one vDEVICE, or NULL
+};
+
+// A PASID (0: requests without) of the devices of a group: all attached to the same.
+struct igroup_attach {
+  uint32_t pasid;
+  struct hwpt *hwpt;
+  struct idev **device; // that are attached
+  size_t devices;
+};
+
+struct igroup {
+  struct ictx *ctx;
+  struct ims_group *g;
+  unsigned refs; // bound devices
+  struct igroup_attach *attach;
+  size_t attaches;
+};
+
+int ims_idev_bind(struct ictx *ctx, struct ims_device *dev, struct idev **out); // -EBUSY: somebody else's, ...
+void ims_idev_unbind(struct idev *d);
+// *pt_id: an IOAS or a hardware page table; the table attached comes back in it.
+int ims_idev_attach(struct idev *d, uint32_t pasid, uint32_t *pt_id);
+int ims_idev_replace(struct idev *d, uint32_t pasid, uint32_t *pt_id);
+void ims_idev_detach(struct idev *d, uint32_t pasid);
+struct hwpt *ims_idev_hwpt(const struct idev *d, uint32_t pasid); // NULL: nothing is attached

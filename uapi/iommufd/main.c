@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// /dev/iommu: the file, and the dispatcher with the rules that hold for every command (Facts 3.1).
+#include "uapi/iommufd/internal.h"
+#include <stdlib.h>
+
+static long ioctl(struct ims_file *f, uint32_t cmd, uint64_t arg);
+
+// Closing destroys everything, leaves first: what nothing refers to, until nothing is left.
+static void release(struct open_file *o) {
+  struct ictx *ctx = o->state;
+  for (bool again = true; again && ctx->objects;) {
+    again = false;
+    for (size_t id = ctx->room; id-- > 1;) {
+      struct object *obj = ims_object_find(ctx, (uint32_t)id, OBJ_NONE);
+      if (obj && !obj->users) {
+        ims_object_destroy(obj);
+        again = true;
+      }
+    }
+  }
+  free(ctx->object);
+  free(ctx);
+}
+
+static const struct file_ops iommufd_ops = {.kind = IMS_FILE_IOMMUFD, .ioctl = ioctl, .release = release};
+
+int ims_iommufd_open(struct ims_process *p, struct ims_file **out) {
+  struct ictx *ctx = calloc(1, sizeof *ctx);
+  if (!ctx)
+    return -ENOMEM;
+  ctx->k = p->k;
+  ctx->rlimit_mode = false;
+  int fd = ims_file_new(p, &iommufd_ops, ctx, out);
+  if (fd < 0)
+    free(ctx);
+  else
+    ctx->file = (*out)->open;
+  return fd;
+}
+
+// ---- Copying structures ---------------------------------------------------------------------------------------------
+
+static int copy(const struct ims_process *p, void *dst, size_t size, uint64_t src, size_t user_size) {
+  memset(dst, 0, size);
+  return ims_user_read(p, dst, src, user_size < size ? user_size : size) ? 0 : -EFAULT;
+}
+
+int ims_copy_struct(const struct ims_process *p, void *dst, size_t size, uint64_t src, size_t user_size) {
+  uint8_t tail[256];
+  for (size_t at = size; at < user_size; at += sizeof tail) {
+    size_t n = user_size - at < sizeof tail ? user_size - at : sizeof tail;
+    if (!ims_user_read(p, tail, src + at, n))
+      return -EFAULT;
+    for (size_t i = 0; i < n; i++)
+      if (tail[i])
+        return -E2BIG;
+  }
+  return copy(p, dst, size, src, user_size);
+}
+
+int ims_copy_data(const struct ims_process *p, void *dst, size_t size, size_t min, uint64_t src, size_t user_size) {
+  if (user_size < min || user_size > size)
+    return -EINVAL;
+  return copy(p, dst, size, src, user_size);
+}
+
+int ims_respond(struct ucmd *u, size_t size) {
+  if (!ims_user_write(u->process, u->arg, u->cmd, size < u->user_size ? size : u->user_size))
+    return -EFAULT;
+  return 0;
+}
+
+// ---- Dispatch -------------------------------------------------------------------------------------------------------
+
+union command {
+#define IMS_X(name, word, s, size, min, apart) struct ims_##s s;
+  IMS_IOMMUFD_COMMANDS(IMS_X)
+#undef IMS_X
+};
+
+static long call(struct ucmd *u, union command *c, uint32_t word) {
+  switch (word) {
+#define IMS_X(name, word, s, size, min, apart)                                                                         \
+  case word: return ims_cmd_##s(u, &c->s);
+    IMS_IOMMUFD_COMMANDS(IMS_X)
+#undef IMS_X
+  default: return -ENOTTY;
+  }
+}
+
+static const struct row {
+  uint32_t word;
+  uint16_t size, min;
+} rows[] = {
+#define IMS_X(name, word, s, size, min, apart) {word, size, min},
+    IMS_IOMMUFD_COMMANDS(IMS_X)
+#undef IMS_X
+};
+
+// The number alone finds the row; other bits of the word are looked at after the first read.
+static const struct row *row_of(uint32_t cmd) {
+  uint32_t nr = (cmd & 0xff) - (rows[0].word & 0xff);
+  return nr < sizeof rows / sizeof *rows ? &rows[nr] : NULL;
+}
+
+static long ioctl(struct ims_file *f, uint32_t cmd, uint64_t arg) {
+  const struct row *r = row_of(cmd);
+  union command c;
+  struct ucmd u = {.ctx = f->open->state, .file = f, .process = f->process, .arg = arg, .cmd = &c};
+  if (!r)
+    return ims_vfio_compat_ioctl(f, cmd, arg);
+  if (!ims_user_read(f->process, &u.user_size, arg, sizeof u.user_size))
+    return -EFAULT;
+  if (cmd != r->word)
+    return -ENOTTY;
+  if (u.user_size < r->min)
+    return -EINVAL;
+  int err = ims_copy_struct(f->process, &c, r->size, arg, u.user_size);
+  return err ? err : call(&u, &c, cmd);
+}

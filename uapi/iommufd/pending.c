@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Commands that are not there yet.
+#include "uapi/iommufd/internal.h"
+
+#define PENDING(s)                                                                                                     \
+  long ims_cmd_##s(struct ucmd *u, struct ims_##s *c) {                                                                \
+    (void)u;                                                                                                           \
+    (void)c;                                                                                                           \
+    return -EOPNOTSUPP;                                                                                                \
+  }
+PENDING(iommu_ioas_allow_iovas)
+PENDING(iommu_ioas_copy)
+PENDING(iommu_ioas_iova_ranges)
+PENDING(iommu_option)
+PENDING(iommu_vfio_ioas)
+PENDING(iommu_hw_info)
+PENDING(iommu_hwpt_set_dirty_tracking)
+PENDING(iommu_hwpt_get_dirty_bitmap)
+PENDING(iommu_hwpt_invalidate)
+PENDING(iommu_fault_alloc)
+PENDING(iommu_ioas_map_file)
+PENDING(iommu_viommu_alloc)
+PENDING(iommu_vdevice_alloc)
+PENDING(iommu_ioas_change_process)
+PENDING(iommu_veventq_alloc)
+PENDING(iommu_hw_queue_alloc)
+PENDING(iommu_ioas_noiommu_get_pa)
+
+long ims_vfio_compat_ioctl(struct ims_file *f, uint32_t cmd, uint64_t arg) {
+  (void)f;
+  (void)cmd;
+  (void)arg;
+  return -ENOTTY;
+}
