@@ -22,6 +22,9 @@ list(FILTER IMS_PUBLIC_HEADERS EXCLUDE REGEX "_(internal|impl)\\.h$")
 add_library(iommusim ${core_sources})
 add_library(iommusim::iommusim ALIAS iommusim)
 ims_target_defaults(iommusim)
+# It also becomes part of a shared library (shim/). Calls inside of it stay direct ones.
+set_target_properties(iommusim PROPERTIES POSITION_INDEPENDENT_CODE ON)
+target_compile_options(iommusim PRIVATE -fno-semantic-interposition)
 set_target_properties(iommusim PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
 target_sources(iommusim PUBLIC FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}" FILES ${IMS_PUBLIC_HEADERS}
                                                                                         ${core_tables})
