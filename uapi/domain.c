@@ -210,6 +210,8 @@ int ims_attach(struct ims_device *dev, uint32_t pasid, struct hdomain *d, struct
   if (ims_attachment(dev, pasid))
     return -EBUSY;
   int err = tables->type == HDOMAIN_PAGING ? u->ops->compatible(u, tables) : 0;
+  if (!err && d->sink && d->sink->required && u->ops->iopf_check)
+    err = u->ops->iopf_check(dev); // Facts 4.1, B5
   if (err)
     return err;
   struct attachment *a = calloc(1, sizeof *a);
@@ -250,6 +252,7 @@ void ims_detach(struct attachment *a, bool gone) {
   struct hdomain *d = a->domain;
   struct domain_unit *du = ims_domain_unit(d, a->dev->unit);
   a->dev->unit->ops->detach(a->dev, a->key.pasid, d, du->did, gone);
+  ims_iopf_drop(a->dev, a->key.pasid); // where the driver had nothing to drain
   remove_tags(a, du);
   if (!--du->users)
     id_free(du->unit, d, du->did);

@@ -26,7 +26,7 @@ static struct container *container_new(struct ims_kernel *k) {
     return NULL;
   c->k = k;
   c->users = 1;
-  c->unread_end = &c->unread;
+  ims_vmm_fault_init(c);
   c->next = k->containers;
   if (c->next)
     c->next->prev = c;
@@ -43,8 +43,7 @@ void ims_container_put(struct container *c) {
     c->k->containers = c->next;
   if (c->next)
     c->next->prev = c->prev;
-  for (struct vmm_fault *f; (f = c->unread ? c->unread : c->pending) != NULL; free(f))
-    *(c->unread ? &c->unread : &c->pending) = f->next;
+  ims_vmm_fault_fini(c);
   free(c->dma);
   free(c->msi);
   free(c);

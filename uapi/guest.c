@@ -95,6 +95,7 @@ int ims_guest_bind_smmuv2(struct container *c, struct ims_device *dev, const str
   if (b->addr_width != 64 - t0sz || b->gpgd >> parent->paging->pgt.in_bits)
     return -EINVAL;
   return ims_guest_set(dev, &(struct guest_stage1){.container = c,
+                                                   .sink = &c->sink,
                                                    .config = GUEST_TRANSLATE,
                                                    .base = b->gpgd,
                                                    .tcr = v.smmuv2_tcr,
@@ -126,7 +127,7 @@ static int set_table(struct container *c, struct ims_device *dev, const struct p
   const struct hdomain *d = nesting_domain(c, dev);
   if (!d || !dev->unit->ops->can_nest(dev->unit))
     return -EINVAL;
-  struct guest_stage1 s = {.container = c, .config = t->config};
+  struct guest_stage1 s = {.container = c, .sink = &c->sink, .config = t->config};
   if (t->config == GUEST_TRANSLATE) {
     if (dev->guest && dev->guest->config == GUEST_TRANSLATE)
       return -EINVAL; // from one table to another only by way of something else

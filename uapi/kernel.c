@@ -60,6 +60,7 @@ int ims_kernel_new(struct ims_kernel **out, const struct ims_kernel_config *conf
   k->mem = config->mem;
   k->next_process = 1;
   k->next_device = 1;
+  k->sva.deliver = ims_sva_deliver;
   k->tables = (struct ims_pgt_mem){k, table_load, table_store, table_alloc, table_free, table_cas};
   int err = ims_page_pool_init(&k->pool, k->mem, config->pool_base, config->pool_size);
   if (!err && config->cpu_format != IMS_CPU_X86_64)

@@ -15,6 +15,7 @@
 #include "uapi/kernel.h"
 #include <errno.h>
 #include <uthash.h>
+#include <utlist.h>
 
 #define IMS_ENOTSUPP 524 // not part of the user interface, but VT-d's bind lets it out
 
@@ -23,10 +24,21 @@ enum { IMS_PAGE_SHIFT = 12 };
 
 struct host_unit;
 struct page_request;
+struct iopf_group;
 struct hdomain;
 struct attachment;
 struct container;
 struct cache_inv;
+
+// Who serves page requests: a container (vsva_fault.c), a process (sva.c), an iommufd's fault object (iommufd/fault.c).
+struct iopf_sink {
+  // Takes a group, to answer it now or later by ims_iopf_respond(). -errno: it cannot, and the answer is FAILURE.
+  int (*deliver)(struct iopf_sink *s, struct iopf_group *g);
+  // The attachment goes: `g`, not answered yet, is to be forgotten; it is answered with INVALID afterwards. NULL: nothing
+  // is kept.
+  void (*forget)(struct iopf_sink *s, struct iopf_group *g);
+  bool required; // a device that cannot make page requests is not attached
+};
 
 // ---- Reference-counted pages of the pool (frames.c) -----------------------------------------------------------------
 
@@ -74,6 +86,7 @@ struct ims_kernel {
   bool in_interrupts;
   struct ims_kernel_counters count;
   struct ims_kernel_fault *fault; // ring
+  struct iopf_sink sva;           // of all processes
 };
 
 // Observation. No cost but a test while nobody looks.
@@ -100,6 +113,7 @@ struct ims_device {
   bool ats_works, pri_works;    // and the unit takes part
   struct page_request *partial; // of groups whose last request is still to come, in order
   unsigned partials, attachments;
+  struct iopf_group *iopf; // delivered and not answered, oldest first (utlist)
   uint64_t pasid_dir;           // or CD table
   uint8_t pdts;                 // VT-d
   struct smmuv3_device *smmuv3; // of its driver
@@ -122,7 +136,8 @@ enum hdomain_type { HDOMAIN_PAGING, HDOMAIN_NESTED, HDOMAIN_SVA };
 // context of a stream. The device stays attached to the container's second-stage domain beneath.
 enum { GUEST_TRANSLATE = 1, GUEST_BYPASS = 2, GUEST_ABORT = 3 };
 struct guest_stage1 {
-  struct container *container; // whose VMM answers
+  struct container *container; // whose VMM it is
+  struct iopf_sink *sink;      // who serves page requests
   uint8_t config;              // GUEST_*; SMMUv2: TRANSLATE
   uint64_t base;               // gpa of the CD table, or of the first translation table
   // SMMUv3
@@ -200,6 +215,7 @@ struct hdomain {
   struct hdomain *parent; // nested
   struct ims_process *mm; // SVA
   struct hdomain *next;   // SVA: of the same process
+  struct iopf_sink *sink; // who serves page requests of what is attached; NULL: nobody
   struct paging paging[]; // one for paging domains
 };
 
@@ -212,7 +228,7 @@ struct attachment {
   struct ims_device *dev;
   struct hdomain *domain;
   struct cache_tag *devtlb, *nesting_devtlb;
-  struct container *container;                       // whose VMM answers page requests; nested
+  struct container *container;                       // through which a guest's PASID is bound; nested
   struct attachment *next_of_pasid, **link_of_pasid; // nested: list of pasid_use
   struct ims_sva *sva;
   UT_hash_handle hh;
@@ -281,6 +297,7 @@ struct host_ops {
                       uint64_t last, bool leaf);
   void (*nesting_info)(const struct host_unit *u, struct ims_iommu_nesting_info *out);
   int (*page_response)(struct ims_device *dev, const struct page_request *req, unsigned code);
+  int (*iopf_check)(const struct ims_device *dev); // -ENODEV: its page requests cannot come; NULL: never mind
   bool (*interrupt)(struct host_unit *u);
   bool (*can_nest)(const struct host_unit *u);
   int (*sva_check)(const struct ims_device *dev);
@@ -367,7 +384,8 @@ int ims_doorbell_reserve(struct ims_kernel *k); // OK; NOSPACE: the page is in u
 // io-pgtable-arm.c). Processors of other architectures have pages of 4 KB. `has`: by enum ims_granule. False: none.
 bool ims_arm_granule(const struct ims_kernel *k, const bool has[3], uint8_t *granule);
 
-// Page requests, independent of the architecture (iopf.c).
+// Page requests, independent of the architecture (iopf.c). Those of a group are kept until the last is there; then the group
+// goes to the sink of what the requests were made through, which answers it once.
 struct page_request {
   struct page_request *next;
   struct ims_device *dev;
@@ -377,13 +395,27 @@ struct page_request {
   bool stall; // a stalled transaction: group is its tag
   uint16_t group;
 };
-// Takes a request read from a unit's queue. Groups are handled when their last request is there.
+enum { IOPF_SUCCESS = 0, IOPF_INVALID = 1, IOPF_FAILURE = 2 }; // codes of responses
+
+struct iopf_group {
+  struct iopf_group *next, *prev; // of the device's
+  struct iopf_group *queued;      // the sink's, as it likes
+  uint32_t cookie;                // likewise
+  struct ims_device *dev;
+  struct iopf_sink *sink;
+  uint32_t pasid; // of the attachment that the requests came through: 0 where a guest has the whole first stage
+  uint32_t count;
+  struct page_request request[]; // in the order they came; the last is the one that closes the group, and is answered
+};
+
+// Takes a request read from a unit's queue.
 void ims_iopf_report(struct host_unit *u, const struct page_request *req);
-// Answers all that waits for (device, PASID) with INVALID; pasid ~0: all of the device.
+void ims_iopf_respond(struct iopf_group *g, unsigned code); // IOPF_*; the group is released
+// Answers all that waits and came through (device, PASID) with INVALID; pasid ~0: all of the device.
 void ims_iopf_drop(struct ims_device *dev, uint32_t pasid);
 // The queue overflowed: devices will repeat groups whose last request got lost.
 void ims_iopf_discard_partial(struct host_unit *u);
-int ims_sva_fault(struct attachment *a, const struct page_request *req); // a code of page responses (sva.c)
+int ims_sva_deliver(struct iopf_sink *s, struct iopf_group *g); // sva.c
 
 // ---- Processes (process.c, mm.c) ------------------------------------------------------------------------------------
 
@@ -504,11 +536,13 @@ struct gpasid {
   UT_hash_handle hh;
 };
 
-// For the VMM: a page request, or an unrecoverable fault of the guest's stage 1.
+// For the VMM: a group of page requests, or an unrecoverable fault of the guest's stage 1.
 struct vmm_fault {
-  struct vmm_fault *next;
-  struct page_request req;
-  uint8_t reason; // 0: a page request; else of struct iommu_fault_unrecoverable
+  struct vmm_fault *next, *prev;
+  struct iopf_group *group; // page requests; `told` have been read
+  uint32_t told;
+  struct page_request req;  // of an unrecoverable fault
+  uint8_t reason; // 0: page requests; else of struct iommu_fault_unrecoverable
   bool has_addr, has_fetch;
   uint64_t fetch;
 };
@@ -531,8 +565,9 @@ struct container {
   struct dma *dma; // by iova
   size_t dmas, dma_room;
   struct gpasid *gpasids;
-  // Page requests for the VMM: not yet read, and read but not answered.
-  struct vmm_fault *unread, **unread_end, *pending;
+  // Page requests for the VMM: not yet (all) read, and read but not answered (utlist).
+  struct iopf_sink sink;
+  struct vmm_fault *unread, *pending;
   size_t faults; // unrecoverable ones among the unread
   struct msi_binding *msi;
   size_t msis;
@@ -617,9 +652,9 @@ bool ims_guest_format(const struct container *c, uint32_t format); // some devic
 void ims_msi_unbind_all(struct container *c);
 
 // Page requests for the VMM (vsva_fault.c).
-void ims_vmm_fault_queue(struct container *c, const struct page_request *req);
+void ims_vmm_fault_init(struct container *c);
 void ims_vmm_fault_unrecoverable(struct container *c, const struct vmm_fault *fault);
-void ims_vmm_fault_drop(struct container *c, struct ims_device *dev, uint32_t pasid);
+void ims_vmm_fault_fini(struct container *c);
 
 struct ims_sva {
   struct ims_process *mm;

@@ -4,8 +4,6 @@
 #include "uapi/kernel_internal.h"
 #include <stdlib.h>
 
-enum { RESPONSE_SUCCESS = 0, RESPONSE_INVALID = 1 };
-
 // Step 2: one PASID a process, for all devices, until its mm dies.
 static int pasid_of(struct ims_process *p, const struct ims_device *dev) {
   uint32_t limit = dev->max_pasids ? dev->max_pasids : 1u << IMS_PASID_BITS; // none: refused below, as step 5 has it
@@ -24,6 +22,7 @@ static int attach(struct ims_device *dev, struct ims_process *p, struct attachme
   if (!d)
     return -ENOMEM;
   d->mm = p;
+  d->sink = &p->k->sva;
   d->s1_root = p->pgt.root;
   d->s1_levels = p->pgt.levels;
   int err = ims_attach(dev, p->sva_pasid, d, out);
@@ -113,11 +112,21 @@ void ims_sva_exit(struct ims_process *p) {
 }
 
 // Step 9.
-int ims_sva_fault(struct attachment *a, const struct page_request *req) {
-  struct ims_process *p = a->domain->mm;
+static unsigned serve(struct ims_process *p, const struct page_request *req) {
   unsigned prot = (req->read ? (unsigned)IMS_PROT_READ : 0u) | (req->write ? (unsigned)IMS_PROT_WRITE : 0u) |
                   (req->exec ? (unsigned)IMS_PROT_EXEC : 0u);
   if (!req->has_pasid)
-    return RESPONSE_INVALID;
-  return ims_mm_fault(p, req->addr, prot) ? RESPONSE_INVALID : RESPONSE_SUCCESS;
+    return IOPF_INVALID;
+  return ims_mm_fault(p, req->addr, prot) ? IOPF_INVALID : IOPF_SUCCESS;
+}
+
+// The requests of a group in their order, up to the first that the process cannot serve.
+int ims_sva_deliver(struct iopf_sink *s, struct iopf_group *g) {
+  const struct attachment *a = ims_attachment(g->dev, g->pasid);
+  unsigned code = a ? IOPF_SUCCESS : IOPF_INVALID;
+  (void)s;
+  for (uint32_t i = 0; i < g->count && code == IOPF_SUCCESS; i++)
+    code = serve(a->domain->mm, &g->request[i]);
+  ims_iopf_respond(g, code);
+  return 0;
 }

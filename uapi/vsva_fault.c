@@ -5,15 +5,48 @@
 #include "uapi/kernel_internal.h"
 #include <stdlib.h>
 
-enum { DMA_UNRECOV = 1, PAGE_REQ = 2, PASID_VALID = 1, LAST_PAGE = 2, INVALID = 1 };
+enum { DMA_UNRECOV = 1, PAGE_REQ = 2, PASID_VALID = 1, LAST_PAGE = 2 };
 enum { FAULT_PASID_VALID = 1, FAULT_ADDR_VALID = 2, FAULT_FETCH_VALID = 4, FAULT_ROOM = 512 };
 
-static void answer(const struct page_request *r, unsigned code) { r->dev->unit->ops->page_response(r->dev, r, code); }
+static struct container *container_of(struct iopf_sink *s) {
+  return (struct container *)((char *)s - offsetof(struct container, sink));
+}
 
-static void append(struct container *c, struct vmm_fault *f) {
-  f->next = NULL;
-  *c->unread_end = f;
-  c->unread_end = &f->next;
+static int deliver(struct iopf_sink *s, struct iopf_group *g) {
+  struct container *c = container_of(s);
+  struct vmm_fault *f = calloc(1, sizeof *f);
+  if (!f)
+    return -ENOMEM;
+  f->group = g;
+  DL_APPEND(c->unread, f);
+  return 0;
+}
+
+static void forget(struct iopf_sink *s, struct iopf_group *g) {
+  struct container *c = container_of(s);
+  struct vmm_fault **lists[] = {&c->pending, &c->unread}, *f, *next;
+  for (unsigned i = 0; i < 2; i++)
+    DL_FOREACH_SAFE(*lists[i], f, next) {
+      if (f->group != g)
+        continue;
+      DL_DELETE(*lists[i], f);
+      free(f);
+      return;
+    }
+}
+
+void ims_vmm_fault_init(struct container *c) { c->sink = (struct iopf_sink){.deliver = deliver, .forget = forget}; }
+
+// Groups are answered when their attachments go, which was before.
+void ims_vmm_fault_fini(struct container *c) {
+  struct vmm_fault **lists[] = {&c->pending, &c->unread}, *f, *next;
+  for (unsigned i = 0; i < 2; i++)
+    DL_FOREACH_SAFE(*lists[i], f, next) {
+      DL_DELETE(*lists[i], f);
+      if (f->group)
+        ims_iopf_respond(f->group, IOPF_INVALID);
+      free(f);
+    }
 }
 
 // The ring is full, or there is no memory: the fault is lost, as in the series. Page requests are never lost.
@@ -23,7 +56,7 @@ void ims_vmm_fault_unrecoverable(struct container *c, const struct vmm_fault *fa
     return;
   *f = *fault;
   c->faults++;
-  append(c, f);
+  DL_APPEND(c->unread, f);
 }
 
 static uint32_t perm_of(const struct page_request *r) {
@@ -46,38 +79,6 @@ static void tell_unrecoverable(const struct vmm_fault *f, struct ims_iommu_fault
   memcpy(out, &u, sizeof u);
 }
 
-void ims_vmm_fault_queue(struct container *c, const struct page_request *req) {
-  struct vmm_fault *f = malloc(sizeof *f);
-  if (!f) {
-    if (req->last)
-      answer(req, INVALID);
-    return;
-  }
-  *f = (struct vmm_fault){.req = *req};
-  append(c, f);
-}
-
-void ims_vmm_fault_drop(struct container *c, struct ims_device *dev, uint32_t pasid) {
-  struct vmm_fault **lists[] = {&c->pending, &c->unread};
-  for (unsigned i = 0; i < 2; i++)
-    for (struct vmm_fault **at = lists[i]; *at;) {
-      struct vmm_fault *f = *at;
-      if (f->req.dev != dev || (pasid != ~0u && f->req.pasid != pasid)) {
-        at = &f->next;
-        continue;
-      }
-      *at = f->next;
-      if (f->reason)
-        c->faults--;
-      else if (f->req.last)
-        answer(&f->req, INVALID);
-      free(f);
-    }
-  c->unread_end = &c->unread;
-  while (*c->unread_end)
-    c->unread_end = &(*c->unread_end)->next;
-}
-
 long ims_container_read_fault(struct ims_file *file, struct ims_iommu_fault_page_request *out) {
   struct container *c = file->open->container;
   if (!c)
@@ -86,16 +87,14 @@ long ims_container_read_fault(struct ims_file *file, struct ims_iommu_fault_page
   struct vmm_fault *f = c->unread;
   if (!f)
     return 0;
-  const struct page_request *r = &f->req;
-  if (f->reason) {
+  if (!f->group) {
     tell_unrecoverable(f, out);
     c->faults--;
-    c->unread = f->next;
-    if (!c->unread)
-      c->unread_end = &c->unread;
+    DL_DELETE(c->unread, f);
     free(f);
     return sizeof *out;
   }
+  const struct page_request *r = &f->group->request[f->told++];
   *out = (struct ims_iommu_fault_page_request){
       .type = PAGE_REQ,
       .flags = (r->has_pasid ? (uint32_t)PASID_VALID : 0u) | (r->last ? (uint32_t)LAST_PAGE : 0u),
@@ -104,17 +103,9 @@ long ims_container_read_fault(struct ims_file *file, struct ims_iommu_fault_page
       .perm = perm_of(r),
       .addr = r->addr,
   };
-  c->unread = f->next;
-  if (!c->unread)
-    c->unread_end = &c->unread;
-  if (r->last) { // waits for its answer
-    struct vmm_fault **end = &c->pending;
-    while (*end)
-      end = &(*end)->next;
-    f->next = NULL;
-    *end = f;
-  } else {
-    free(f);
+  if (f->told == f->group->count) { // waits for its answer
+    DL_DELETE(c->unread, f);
+    DL_APPEND(c->pending, f);
   }
   return sizeof *out;
 }
@@ -127,13 +118,14 @@ long ims_container_page_response(struct ims_file *file, uint64_t arg) {
   int err = ims_get_resp(file, arg, &resp);
   if (err)
     return err;
-  for (struct vmm_fault **at = &c->pending; *at; at = &(*at)->next) {
-    struct vmm_fault *f = *at;
-    if (f->req.group != resp.grpid || f->req.has_pasid != (resp.flags & PASID_VALID) ||
-        (f->req.has_pasid && f->req.pasid != resp.pasid))
+  struct vmm_fault *f;
+  DL_FOREACH(c->pending, f) {
+    const struct page_request *last = &f->group->request[f->group->count - 1];
+    if (last->group != resp.grpid || last->has_pasid != (resp.flags & PASID_VALID) ||
+        (last->has_pasid && last->pasid != resp.pasid))
       continue;
-    *at = f->next;
-    answer(&f->req, resp.code);
+    DL_DELETE(c->pending, f);
+    ims_iopf_respond(f->group, resp.code);
     free(f);
     ims_kernel_interrupts(c->k);
     return 0;

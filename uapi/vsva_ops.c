@@ -39,6 +39,7 @@ static struct gpasid *gpasid_get(struct container *c, struct hdomain *parent, co
   d->s1_levels = b->addr_width == 57 ? 5 : 4;
   d->sre = vtd_flags(b) & VTD_SRE;
   d->eafe = vtd_flags(b) & VTD_EAFE;
+  d->sink = &c->sink;
   g->d = d;
   g->key.parent = parent;
   g->key.pasid = b->hpasid;

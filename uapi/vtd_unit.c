@@ -148,6 +148,8 @@ static void shutdown(struct host_unit *u) {
 
 // ---- Capabilities ---------------------------------------------------------------------------------------------------
 
+static int iopf_check(const struct ims_device *dev) { return dev->pri_works ? 0 : -ENODEV; }
+
 static bool can_nest(const struct host_unit *u) {
   return u->vtd.scalable && u->vtd.caps.nest && u->vtd.caps.ssts && u->vtd.caps.fsts;
 }
@@ -243,6 +245,7 @@ const struct host_ops ims_vtd_host_ops = {
     .flush_device = ims_vtdd_flush_device,
     .nesting_info = nesting_info,
     .page_response = ims_vtdd_page_response,
+    .iopf_check = iopf_check,
     .interrupt = ims_vtdd_interrupt,
     .can_nest = can_nest,
     .sva_check = sva_check,
