@@ -83,6 +83,10 @@ std::vector<EventInfo> make() {
            "x86-64|arm-4K|arm-16K|arm-64K"),
        may("cpu_levels", T::NUMBER, "4", "x86-64: levels of the processes' page tables: 4 or 5"),
        may("s2_levels", T::NUMBER, "4", "levels of second-stage tables, at most: 3 to 5"),
+       may("selftest", T::WORD, "off",
+           "the kernel's own tests of iommufd: IOMMU_TEST_CMD and the mock driver behind it, as the tests of that "
+           "version expect them",
+           0, "off|7.2|7.3"),
        flag("smmu_bypass", "SMMU: streams that nothing is attached to bypass, instead of being aborted"),
        may("doorbell", T::NUMBER, "0x8090000", "Arm: hpa of the page that interrupt messages are written to"),
        may("pasid_quota", T::NUMBER, "1000", "PASIDs that a process may hold"),

@@ -40,6 +40,9 @@ void PlayerImpl::kernel_event() {
                  : word_is("cpu", "arm-16K") ? IMS_CPU_ARM_16K
                  : word_is("cpu", "arm-64K") ? IMS_CPU_ARM_64K
                                              : IMS_CPU_X86_64;
+  c.selftest = word_is("selftest", "7.2")   ? IMS_SELFTEST_7_2
+               : word_is("selftest", "7.3") ? IMS_SELFTEST_7_3
+                                            : IMS_SELFTEST_OFF;
   c.smmu_bypass = has("smmu_bypass");
   c.msi_doorbell = number("doorbell", c.msi_doorbell);
   uint64_t cpu = number("cpu_levels", c.cpu_levels), s2 = number("s2_levels", c.s2_levels);

@@ -23,6 +23,18 @@ void ims_frames_get(struct ims_kernel *k, uint64_t hpa, uint64_t size) {
   }
 }
 
+void ims_frames_pin(struct ims_kernel *k, uint64_t hpa, uint64_t size, bool on) {
+  for (uint64_t at = hpa; k->frames.pin && at < hpa + size; at += IMS_PAGE_SIZE) {
+    uint64_t off = at - k->pool.base;
+    if (off < k->pool.size)
+      k->frames.pin[off >> IMS_PAGE_SHIFT] += on ? 1u : ~0u;
+  }
+  if (on)
+    ims_frames_get(k, hpa, size);
+  else
+    ims_frames_put(k, hpa, size);
+}
+
 void ims_frames_put(struct ims_kernel *k, uint64_t hpa, uint64_t size) {
   for (uint64_t at = hpa; at < hpa + size; at += IMS_PAGE_SIZE) {
     uint32_t *ref = ref_of(k, at);

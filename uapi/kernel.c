@@ -51,7 +51,8 @@ int ims_kernel_new(struct ims_kernel **out, const struct ims_kernel_config *conf
   *out = NULL;
   if (!config->mem || config->dialect >= IMS_DIALECT_COUNT || config->iommu_h > IMS_IOMMU_H_B ||
       config->cpu_format >= IMS_CPU_FORMATS || (config->msi_doorbell & (IMS_PAGE_SIZE - 1)) ||
-      (config->cpu_levels != 4 && config->cpu_levels != 5) || config->s2_levels < 3 || config->s2_levels > 5)
+      config->selftest > IMS_SELFTEST_7_3 || (config->cpu_levels != 4 && config->cpu_levels != 5) ||
+      config->s2_levels < 3 || config->s2_levels > 5)
     return IMS_ERR_INVAL;
   struct ims_kernel *k = calloc(1, sizeof *k);
   if (!k)
@@ -73,8 +74,10 @@ int ims_kernel_new(struct ims_kernel **out, const struct ims_kernel_config *conf
     ims_pasid_set_default_quota(&k->pasids, config->pasid_quota);
     k->frames.ref = calloc(config->pool_size >> IMS_PAGE_SHIFT, sizeof *k->frames.ref);
     k->fault = calloc(IMS_FAULT_LOG, sizeof *k->fault);
+    if (config->selftest)
+      k->frames.pin = calloc(config->pool_size >> IMS_PAGE_SHIFT, sizeof *k->frames.pin);
     uint8_t byte;
-    if (!k->frames.ref || !k->fault)
+    if (!k->frames.ref || !k->fault || (config->selftest && !k->frames.pin))
       err = IMS_ERR_NOMEM;
     else if (ims_mem_read(k->mem, config->pool_base, &byte, 1) ||
              ims_mem_read(k->mem, config->pool_base + config->pool_size - 1, &byte, 1))
@@ -124,6 +127,7 @@ void ims_kernel_free(struct ims_kernel *k) {
   ims_pasid_space_fini(&k->pasids);
   ims_page_pool_fini(&k->pool);
   free(k->frames.ref);
+  free(k->frames.pin);
   free(k->fault);
   free(k);
 }

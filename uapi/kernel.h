@@ -75,6 +75,10 @@ struct ims_kernel_hooks {
 // Page tables of processes, as the machine's processors read them. Arm: 48-bit addresses.
 enum ims_cpu_format { IMS_CPU_X86_64, IMS_CPU_ARM_4K, IMS_CPU_ARM_16K, IMS_CPU_ARM_64K, IMS_CPU_FORMATS };
 
+// The kernel's own tests of iommufd (IOMMU_TEST_CMD, uapi/selftest.h), and whose tests: 7.3 takes a page of 4 KB that is
+// mapped without large pages for one leaf of the mock's tables, 7.2 for two.
+enum ims_selftest { IMS_SELFTEST_OFF, IMS_SELFTEST_7_2, IMS_SELFTEST_7_3 };
+
 struct ims_kernel_config {
   struct ims_mem *mem;           // not owned
   uint64_t pool_base, pool_size; // host physical memory that the kernel may allocate from; must be there
@@ -84,6 +88,7 @@ struct ims_kernel_config {
   uint8_t cpu_levels;            // x86-64: levels of process page tables: 4, 5
   uint8_t s2_levels;             // of second-stage tables, at most, where the unit permits: 3, 4, 5
   bool legacy;                   // VT-d: drive units in legacy mode even where they offer scalable mode
+  uint8_t selftest;              // enum ims_selftest
   bool smmu_bypass;              // SMMU: streams of devices that nothing is attached to bypass instead of being aborted
   uint64_t msi_doorbell;         // Arm: hpa of the page that interrupt messages are written to
   uint32_t pasid_quota;          // module parameter pasid_quota
@@ -222,6 +227,7 @@ struct ims_user {
   void (*file_close)(void *ctx, uint64_t file);
   // Pages that are not the pool's were pinned once more, or once less; whole pages.
   void (*pin)(void *ctx, uint64_t hpa, uint64_t size, bool on);
+  uint32_t (*pins)(void *ctx, uint64_t hpa); // how often such a page is pinned; the self-test asks. NULL: nobody knows
   // A number for a descriptor that an ioctl makes, not in use; or -errno. And back: the ioctl failed.
   int (*fd_new)(void *ctx);
   void (*fd_drop)(void *ctx, int fd); // NULL only where fd_new is

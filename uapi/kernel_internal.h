@@ -44,10 +44,12 @@ struct iopf_sink {
 
 struct frames {
   uint32_t *ref; // by page of the pool
+  uint32_t *pin; // how many of those are pins; NULL: nobody asks (only the self-test does)
 };
 int ims_frames_alloc(struct ims_kernel *k, unsigned log2size, uint64_t *hpa); // each 4 KB page with one reference
 void ims_frames_get(struct ims_kernel *k, uint64_t hpa, uint64_t size);
 void ims_frames_put(struct ims_kernel *k, uint64_t hpa, uint64_t size);
+void ims_frames_pin(struct ims_kernel *k, uint64_t hpa, uint64_t size, bool on); // a reference, counted as a pin, too
 
 // ---- Kernel ---------------------------------------------------------------------------------------------------------
 
@@ -463,6 +465,7 @@ int ims_mm_fault(struct ims_process *p, uint64_t va, unsigned prot);
 int ims_mm_page(struct ims_process *p, uint64_t va, unsigned prot, uint64_t *hpa, uint64_t *left);
 // A page that ims_mm_page() gave is pinned once more or once less; whole pages.
 void ims_mm_pin(struct ims_process *p, uint64_t hpa, uint64_t size, bool on);
+uint32_t ims_mm_pins(const struct ims_process *p, uint64_t hpa); // how often it is; 0 where nobody counts (cfg.selftest)
 bool ims_user_read(const struct ims_process *p, void *dst, uint64_t src, size_t len);
 bool ims_user_write(const struct ims_process *p, uint64_t dst, const void *src, size_t len);
 void ims_process_free(struct ims_process *p);

@@ -140,13 +140,17 @@ int ims_mm_page(struct ims_process *p, uint64_t va, unsigned prot, uint64_t *hpa
 
 void ims_mm_pin(struct ims_process *p, uint64_t hpa, uint64_t size, bool on) {
   if (hpa - p->k->pool.base < p->k->pool.size) {
-    if (on)
-      ims_frames_get(p->k, hpa, size);
-    else
-      ims_frames_put(p->k, hpa, size);
+    ims_frames_pin(p->k, hpa, size, on);
   } else if (p->user.pin) {
     p->user.pin(p->user.ctx, hpa, size, on);
   }
+}
+
+uint32_t ims_mm_pins(const struct ims_process *p, uint64_t hpa) {
+  uint64_t off = hpa - p->k->pool.base;
+  if (off < p->k->pool.size)
+    return p->k->frames.pin ? p->k->frames.pin[off >> IMS_PAGE_SHIFT] : 0;
+  return p->user.pins ? p->user.pins(p->user.ctx, hpa) : 0;
 }
 
 // Leaves of a range, gathered before they go.
