@@ -176,7 +176,11 @@ std::vector<EventInfo> make() {
   s = "Calls to the kernel";
   add(EventId::OPEN, "open", s, true, "Opens a file. The name stands for the open file from here on.",
       "open c0 /dev/vfio/vfio process=vmm",
-      {made(KIND_FILE, "its name"), place("PATH", T::PATH, "/dev/vfio/vfio (a container) or /dev/vfio/GROUP"),
+      {made(KIND_FILE, "its name"),
+       place("PATH", T::PATH,
+             "/dev/vfio/vfio (a container), /dev/vfio/GROUP, /dev/iommu, or /dev/vfio/devices/vfioN: the devices with "
+             "a group "
+             "are numbered from 0 on"),
        need("process", T::NAME, "who opens it", KIND_PROCESS),
        may("fd", T::NUMBER, "the lowest free", "its number in the process")},
       syscall);
@@ -184,9 +188,9 @@ std::vector<EventInfo> make() {
   add(EventId::IOCTL, "ioctl", s, true,
       "Calls an ioctl by name. Where its argument has several shapes, the shape stands behind a slash. The argument "
       "lies "
-      "in a buffer of just its size. Fields that are left out are 0, except that argsz is the size of the structure, "
-      "and "
-      "flags and granularity are those of the shape.",
+      "in a buffer of just its size. Fields that are left out are 0, except that size and argsz are the size of the "
+      "structure, "
+      "flags, type and granularity are those of the shape, and pointers, lengths and counts those of what lies apart.",
       "ioctl c0 VFIO_IOMMU_MAP_DMA flags=READ|WRITE vaddr=0x7f0000000000 iova=0x0 size=64M expect ret=0",
       {object(KIND_FILE, "the file"), place("IOCTL", T::IOCTL, "its name"),
        may("buffer", T::NUMBER, "the size of the structure", "bytes of the buffer: too short a one gives EFAULT"),
@@ -194,7 +198,10 @@ std::vector<EventInfo> make() {
        may("value", T::BITS, "0",
            "the argument of an ioctl that takes a number; VFIO_TYPE1_NESTING_IOMMU and its like "
            "may be written by name"),
-       may("fd", T::NAME, "-1", "the file whose number the argument points to (SET_CONTAINER)", KIND_FILE)},
+       may("fd", T::BITS, "-1",
+           "the descriptor that the argument points to (SET_CONTAINER) or holds (MAP_FILE): a number or", KIND_FILE),
+       may("file", T::NEW_NAME, "none",
+           "what to call the descriptor that the call makes (out_fault_fd, out_veventq_fd)", KIND_FILE)},
       syscall, "`FIELD=VALUE`: the fields of the argument's structures (see below); flags by name, joined by `|`");
   add(EventId::IOCTL_RAW, "ioctl-raw", s, true, "Calls an ioctl by number, the argument as bytes.",
       "ioctl-raw c0 0x3b7b bytes=5000000001000000 expect errno=EINVAL",
@@ -203,14 +210,42 @@ std::vector<EventInfo> make() {
        may("value", T::NUMBER, "the buffer's address", "the argument itself")},
       with(syscall, {{"bytes", T::BYTES, nullptr, "what lies in the buffer afterwards"}}));
   add(EventId::FAULT_READ, "fault-read", s, true,
-      "Reads one page request of a guest from a container; on an SMMU also faults of a guest's stage 1 (type "
-      "DMA_UNRECOV).",
-      "fault-read c0 expect ret=64 perm=WRITE let grp=grpid", {object(KIND_FILE, "the container")}, syscall,
-      "outputs: the fields of `iommu_fault_page_request`, or of `iommu_fault_unrecoverable`");
-  add(EventId::PAGE_RESPONSE, "page-response", s, true, "Answers a page request through a container.",
+      "Reads page requests from a fault queue of an iommufd. From a container: one page request of a guest; on an SMMU "
+      "also faults of a guest's stage 1 (type DMA_UNRECOV).",
+      "fault-read c0 expect ret=64 perm=WRITE let grp=grpid",
+      {object(KIND_FILE, "the container or fault queue"),
+       may("count", T::NUMBER, "1", "fault queue: for how many records there is room")},
+      syscall,
+      "outputs: the fields of `iommu_hwpt_pgfault`, those of the second and further records with their number before "
+      "(`1.addr`); container: of `iommu_fault_page_request`, or of `iommu_fault_unrecoverable`");
+  add(EventId::PAGE_RESPONSE, "page-response", s, true,
+      "Answers page requests, through a fault queue of an iommufd or a container.",
       "page-response c0 version=1 flags=PASID_VALID pasid=$pasid grpid=$grp code=SUCCESS",
-      {object(KIND_FILE, "the container")}, syscall,
-      "`FIELD=VALUE`: the fields of `iommu_page_response` in the layout in force");
+      {object(KIND_FILE, "the container or fault queue")}, syscall,
+      "`FIELD=VALUE`: the fields of `iommu_hwpt_page_response`, those of the second and further answers with their "
+      "number "
+      "before (`1.cookie`); container: of `iommu_page_response` in the layout in force");
+  add(EventId::READ_FILE, "read-file", s, true, "Reads bytes of a file: queues, regions of a device.",
+      "read-file d0 size=4 offset=$bar0+0x10 expect ret=4 u32=1",
+      {object(KIND_FILE, "the file"), may("size", T::NUMBER, "8", "bytes, 1 MB at most"),
+       may("offset", T::NUMBER, "0", "where"),
+       may("buf", T::NUMBER, "a buffer of just this size", "where to, for bad pointers")},
+      with(syscall, {{"bytes", T::BYTES, nullptr, "what came"},
+                     {"u64", T::LIST, nullptr, "the same as 64-bit words"},
+                     {"u32", T::LIST, nullptr, "as 32-bit words"}}));
+  add(EventId::WRITE_FILE, "write-file", s, true, "Writes bytes to a file.",
+      "write-file d0 u32=1 offset=$bar0+0x10 expect ret=4",
+      {object(KIND_FILE, "the file"), may("u64", T::LIST, "none", "64-bit words, little-endian"),
+       may("u32", T::LIST, "none", "32-bit words"), may("bytes", T::BYTES, "none", "bytes"),
+       may("offset", T::NUMBER, "0", "where"),
+       may("buf", T::NUMBER, "a buffer of just this size", "where from, for bad pointers"),
+       may("size", T::NUMBER, "that of the buffer", "bytes to write")},
+      syscall);
+  add(EventId::POLL, "poll", s, true, "Asks whether a file can be read or written.", "poll q0 expect in=yes out=yes",
+      {object(KIND_FILE, "the file")},
+      {{"in", T::WORD, "yes|no", "there is something to read"},
+       {"out", T::WORD, "yes|no", "it can be written"},
+       {"hup", T::WORD, "yes|no", "nothing will come any more"}});
   add(EventId::SVA_BIND, "sva-bind", s, true,
       "Binds a process to a device, as a driver in the kernel does (iommu_sva_bind_device).",
       "sva-bind s0 device=dev0 process=app let pasid=pasid",
@@ -308,10 +343,16 @@ std::vector<EventInfo> make() {
        {"err", T::NUMBER, nullptr, "CMDQ_CONS.ERR: 1 illegal command, 2 unreadable, 3 ATC invalidation timed out"}},
       "`FIELD=VALUE`: the fields that the command has; addresses as addresses");
   add(EventId::EVENT_READ, "event-read", s, false,
-      "Reads the oldest unread event of an SMMUv3 and moves CONS, which is what a driver does.",
+      "Reads the oldest unread event of an SMMUv3 and moves CONS, which is what a driver does; or one event from an "
+      "event "
+      "queue of an iommufd, which is what a VMM does.",
       "event-read smmu0 expect event=F_TRANSLATION S2=1 CLASS=1 IPA=0x101000 left=0",
-      {object(KIND_IOMMU, "the SMMUv3")},
+      {object(KIND_IOMMU | KIND_FILE, "the SMMUv3 or event queue")},
       {error,
+       {"ret", T::NUMBER, nullptr, "queue: bytes read, or -errno"},
+       {"errno", T::ERRNO, nullptr, "queue: its error by name, or OK"},
+       {"sequence", T::NUMBER, nullptr, "queue: the event's number"},
+       {"lost", T::WORD, "yes|no", "queue: events were lost, and this stands for them"},
        {"event", T::FAULT, nullptr, "the event, or none"},
        {"record", T::LIST, nullptr, "its four words"},
        {"left", T::NUMBER, nullptr, "events that remain unread"},
@@ -511,8 +552,8 @@ std::string events_markdown() {
         std::string name = p.need == ParamInfo::PLACE || p.type == Type::FLAG ? p.name : std::string(p.name) + "=";
         const char *left = p.need != ParamInfo::OPTIONAL ? "required" : p.def ? p.def : "no";
         std::string sentence = cell(p.sentence);
-        if (p.kinds && p.type == Type::NAME)
-          sentence += ": " + kind_text(p.kinds);
+        if (p.kinds && (p.type == Type::NAME || p.type == Type::BITS))
+          sentence += p.type == Type::BITS ? " " + kind_text(p.kinds) : ": " + kind_text(p.kinds);
         out += format("| `%s` | %s | %s | %s |\n", name.c_str(), value.c_str(), left, sentence.c_str());
       }
       out += "\n";

@@ -31,6 +31,9 @@ namespace ims {
   X(IOCTL_RAW,     "ioctl-raw")     \
   X(FAULT_READ,    "fault-read")    \
   X(PAGE_RESPONSE, "page-response") \
+  X(READ_FILE,     "read-file")     \
+  X(WRITE_FILE,    "write-file")    \
+  X(POLL,          "poll")          \
   X(SVA_BIND,      "sva-bind")      \
   X(SVA_UNBIND,    "sva-unbind")    \
   X(PASID_QUOTA,   "pasid-quota")   \

@@ -67,6 +67,79 @@ void put_field(uint8_t *at, const ims_uapi_field &f, uint64_t value) {
   std::memcpy(at, &value, std::min<size_t>(f.bytes, 8));
 }
 
+// Splits the digits off that text begins with: a number from 1 to 4095 without leading zeros. False: others.
+static bool take_index(std::string_view *text, unsigned *index) {
+  size_t n = 0;
+  *index = 0;
+  for (; n < text->size() && n < 5 && (*text)[n] >= '0' && (*text)[n] <= '9'; n++)
+    *index = *index * 10 + static_cast<unsigned>((*text)[n] - '0');
+  bool good = n && (*text)[0] != '0' && *index < 4096;
+  text->remove_prefix(n);
+  return good;
+}
+
+PlacedField place_field(const ims_uapi_ioctl &row, std::string_view name) {
+  PlacedField placed;
+  for (const ims_uapi_part &p : row.part) {
+    if (!p.layout)
+      break;
+    std::string_view prefix = p.prefix, rest = name;
+    placed.index = 0;
+    if (p.pointer && p.count && !prefix.empty()) { // "data." is also "data1."
+      prefix.remove_suffix(1);
+      if (rest.substr(0, prefix.size()) != prefix)
+        continue;
+      rest.remove_prefix(prefix.size());
+      if ((rest.substr(0, 1) != "." && !take_index(&rest, &placed.index)) || rest.substr(0, 1) != ".")
+        continue;
+      rest.remove_prefix(1);
+    } else {
+      if (rest.substr(0, prefix.size()) != prefix)
+        continue;
+      rest.remove_prefix(prefix.size());
+    }
+    placed.part = &p;
+    if ((placed.field = find_field(*p.layout, rest)))
+      return placed;
+  }
+  placed.field = nullptr;
+  return placed;
+}
+
+std::string field_name(const ims_uapi_part &part, unsigned index, const ims_uapi_field &f) {
+  std::string prefix = part.prefix;
+  if (index)
+    prefix = prefix.substr(0, prefix.size() - 1) + std::to_string(index) + ".";
+  return prefix + f.name;
+}
+
+const ims_uapi_field *find_record_field(const ims_uapi_struct &layout, std::string_view name, unsigned *index) {
+  *index = 0;
+  if (!name.empty() && name[0] >= '0' && name[0] <= '9') {
+    if (!take_index(&name, index) || name.substr(0, 1) != ".")
+      return nullptr;
+    name.remove_prefix(1);
+  }
+  return find_field(layout, name);
+}
+
+bool is_descriptor(const ims_uapi_field &f) { return !std::strcmp(f.name, "iommufd") || !std::strcmp(f.name, "fd"); }
+
+const ims_uapi_field *made_descriptor(const ims_uapi_ioctl &row, ims_uapi_file *kind) {
+  *kind = row.word == IMS_IOMMU_VEVENTQ_ALLOC ? IMS_FILE_EVENT_QUEUE : IMS_FILE_FAULT_QUEUE;
+  return row.word == IMS_IOMMU_FAULT_QUEUE_ALLOC ? find_field(*row.part[0].layout, "out_fault_fd")
+         : row.word == IMS_IOMMU_VEVENTQ_ALLOC   ? find_field(*row.part[0].layout, "out_veventq_fd")
+                                                 : nullptr;
+}
+
+const ims_uapi_struct *read_layout(ims_uapi_file kind) {
+  return kind == IMS_FILE_FAULT_QUEUE ? ims_uapi_struct_by_name("iommu_hwpt_pgfault") : nullptr;
+}
+
+const ims_uapi_struct *write_layout(ims_uapi_file kind) {
+  return kind == IMS_FILE_FAULT_QUEUE ? ims_uapi_struct_by_name("iommu_hwpt_page_response") : nullptr;
+}
+
 std::vector<uint8_t> default_argument(const ims_uapi_ioctl &row) {
   std::vector<uint8_t> bytes(row.size, 0);
   for (const ims_uapi_part &p : row.part) {

@@ -22,8 +22,32 @@ std::vector<std::string> field_names(const ims_uapi_ioctl &row);
 std::vector<std::string> field_names(const ims_uapi_struct &layout);
 const ims_uapi_field *find_field(const ims_uapi_struct &layout, std::string_view name);
 
+// Where a field named in a trace lies: in the argument, or in the index-th structure of a part that lies apart from it
+// ("data.addr" is of the first, "data1.addr" of the second). field NULL: none such.
+struct PlacedField {
+  const ims_uapi_field *field = nullptr;
+  const ims_uapi_part *part = nullptr;
+  unsigned index = 0;
+  unsigned offset() const { return (part->pointer ? 0u : part->offset) + field->offset; }
+};
+PlacedField place_field(const ims_uapi_ioctl &row, std::string_view name);
+std::string field_name(const ims_uapi_part &part, unsigned index, const ims_uapi_field &f); // and back
+
+// Records of a file, the second and further with their number before the name: "addr", "1.addr".
+const ims_uapi_field *find_record_field(const ims_uapi_struct &layout, std::string_view name, unsigned *index);
+
+// Holds the number of a descriptor, which a trace may give by the file's name.
+bool is_descriptor(const ims_uapi_field &f);
+
 // What a field holds when a trace leaves it out, for the argument as a whole.
 std::vector<uint8_t> default_argument(const ims_uapi_ioctl &row);
+
+// The field that holds a descriptor which the ioctl makes, and what that is. NULL: it makes none.
+const ims_uapi_field *made_descriptor(const ims_uapi_ioctl &row, ims_uapi_file *kind);
+
+// What a file reads and writes in records; NULL: it does not.
+const ims_uapi_struct *read_layout(ims_uapi_file kind);
+const ims_uapi_struct *write_layout(ims_uapi_file kind);
 
 // The layout of a page response in this dialect, and of what fault-read gives: by its type.
 const ims_uapi_struct &page_response_layout(const Dialect &d);

@@ -21,11 +21,12 @@ struct Named {
 };
 
 const Named errnos[] = {
-    {"EPERM", 1},     {"ENOENT", 2},      {"EIO", 5},         {"E2BIG", 7},       {"EBADF", 9},      {"EAGAIN", 11},
-    {"ENOMEM", 12},   {"EACCES", 13},     {"EFAULT", 14},     {"EBUSY", 16},      {"EEXIST", 17},    {"EXDEV", 18},
-    {"ENODEV", 19},   {"ENOTDIR", 20},    {"EINVAL", 22},     {"EMFILE", 24},     {"ENOTTY", 25},    {"ENOSPC", 28},
-    {"ERANGE", 34},   {"ENOSYS", 38},     {"ENODATA", 61},    {"ETIME", 62},      {"EPROTO", 71},    {"EOVERFLOW", 75},
-    {"EMSGSIZE", 90}, {"EOPNOTSUPP", 95}, {"EADDRINUSE", 98}, {"ETIMEDOUT", 110}, {"ENOTSUPP", 524},
+    {"EPERM", 1},       {"ENOENT", 2},      {"ESRCH", 3},       {"EINTR", 4},      {"EIO", 5},      {"ENXIO", 6},
+    {"E2BIG", 7},       {"EBADF", 9},       {"EAGAIN", 11},     {"ENOMEM", 12},    {"EACCES", 13},  {"EFAULT", 14},
+    {"EBUSY", 16},      {"EEXIST", 17},     {"EXDEV", 18},      {"ENODEV", 19},    {"ENOTDIR", 20}, {"EINVAL", 22},
+    {"EMFILE", 24},     {"ENOTTY", 25},     {"ENOSPC", 28},     {"ESPIPE", 29},    {"ERANGE", 34},  {"ENOSYS", 38},
+    {"ENODATA", 61},    {"ETIME", 62},      {"EPROTO", 71},     {"EOVERFLOW", 75}, {"EBADFD", 77},  {"EMSGSIZE", 90},
+    {"EOPNOTSUPP", 95}, {"EADDRINUSE", 98}, {"ETIMEDOUT", 110}, {"ENOTSUPP", 524},
 };
 
 const Named errors[] = {

@@ -228,8 +228,8 @@ private:
     // What the event brings into the world.
     for (const ParamInfo &p : info.params)
       if (p.type == Type::NEW_NAME) {
-        const Value *v = e->find(p.name);
-        objects_[v->text] = {p.kinds, v->at, p.kinds == KIND_IOMMU ? arch_ : nullptr};
+        if (const Value *v = e->find(p.name))
+          objects_[v->text] = {p.kinds, v->at, p.kinds == KIND_IOMMU ? arch_ : nullptr};
       }
     switch (info.id) {
     case EventId::KERNEL:
@@ -249,6 +249,28 @@ private:
       if (sum.size() == 1 && sum[0].kind == Term::NUMBER && arch && sum[0].number >> arch->source_bits)
         fail(source->at, "found " + hex(sum[0].number) + ", expected a requester id of " +
                              std::to_string(arch->source_bits) + " bits");
+      break;
+    }
+    case EventId::OPEN: {
+      const std::string &path = e->find("PATH")->text;
+      objects_[e->find("NAME")->text].file = path == "/dev/iommu"                             ? IMS_FILE_IOMMUFD
+                                             : path.compare(0, 18, "/dev/vfio/devices/") == 0 ? IMS_FILE_DEVICE
+                                             : path == "/dev/vfio/vfio"                       ? IMS_FILE_CONTAINER
+                                                                                              : IMS_FILE_GROUP;
+      break;
+    }
+    case EventId::IOCTL: {
+      const Value *file = e->find("file");
+      if (!file)
+        break;
+      Object &o = objects_[file->text];
+      std::vector<std::string> names;
+      const ims_uapi_ioctl *row = find_ioctl(dialect_, e->find("IOCTL")->text, &names);
+      if (!row || !made_descriptor(*row, &o.file))
+        fail(file->at,
+             quote(e->find("IOCTL")->text) + " makes no descriptor that could be called " + quote(file->text));
+      if (o.file == IMS_FILE_EVENT_QUEUE)
+        o.arch = find_arch("smmuv3");
       break;
     }
     case EventId::CLOSE:

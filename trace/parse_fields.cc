@@ -13,7 +13,7 @@ Values::Want Fields::want_of(const ParamInfo &p) {
   w.words = p.words;
   w.kinds = p.kinds;
   w.what = p.name;
-  w.constants = p.type == Type::BITS;
+  w.constants = p.type == Type::BITS && !p.kinds;
   return w;
 }
 
@@ -33,7 +33,15 @@ Values::Want Fields::want_of(const ims_uapi_field &f) {
   w.what = f.name;
   if (f.bytes < 8)
     w.high = (1ull << f.bytes * 8) - 1;
+  w.kinds = is_descriptor(f) ? unsigned(KIND_FILE) : 0u;
   return w;
+}
+
+// What kind of file an event names first.
+ims_uapi_file Fields::file_of_event(const Event &e) const {
+  const Value *name = e.find("NAME");
+  auto o = name ? objects_.find(name->text) : objects_.end();
+  return o != objects_.end() ? o->second.file : IMS_FILE_CONTAINER;
 }
 
 // The unit that an event names first.
@@ -89,9 +97,13 @@ bool Fields::dynamic_field(const Event &e, std::string_view key, bool output, Wa
     const ims_uapi_ioctl *row = name ? find_ioctl(dialect_, name->text, &none) : nullptr;
     if (!row)
       return false;
-    unsigned offset;
-    if (field(ims_uapi_field_of(row, std::string(key).c_str(), &offset)))
+    if (field(place_field(*row, key).field))
       return true;
+    if (row->word == IMS_IOMMU_HWPT_GET_DIRTY_BITMAP && key == "bitmap") {
+      want->type = Type::BYTES;
+      want->what = "bitmap";
+      return true;
+    }
     merge(field_names(*row));
     if (!output || row->word != IMS_VFIO_IOMMU_GET_INFO)
       return false;
@@ -99,6 +111,11 @@ bool Fields::dynamic_field(const Event &e, std::string_view key, bool output, Wa
     return field(find_capability_field(dialect_, key));
   }
   case EventId::FAULT_READ:
+    if (const ims_uapi_struct *layout = read_layout(file_of_event(e))) {
+      unsigned index;
+      merge(field_names(*layout));
+      return output && field(find_record_field(*layout, key, &index));
+    }
     // Both kinds have flags, each its own: `type` says which, when it is expected before.
     for (const ims_uapi_struct *layout : fault_layouts(e)) {
       merge(field_names(*layout));
@@ -109,6 +126,11 @@ bool Fields::dynamic_field(const Event &e, std::string_view key, bool output, Wa
   case EventId::PAGE_RESPONSE:
     if (output)
       return false;
+    if (const ims_uapi_struct *layout = write_layout(file_of_event(e))) {
+      unsigned index;
+      merge(field_names(*layout));
+      return field(find_record_field(*layout, key, &index));
+    }
     merge(field_names(page_response_layout(dialect_)));
     return field(find_field(page_response_layout(dialect_), key));
   case EventId::MMIO_WRITE:

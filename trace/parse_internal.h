@@ -48,7 +48,8 @@ protected:
   struct Object {
     unsigned kind;
     Position at;
-    const Arch *arch = nullptr; // of an IOMMU, and of a device behind one
+    const Arch *arch = nullptr;              // of an IOMMU, of a device behind one, of a queue of its events
+    ims_uapi_file file = IMS_FILE_CONTAINER; // of a file
   };
 
   [[noreturn]] void fail(Position at, const std::string &message) const { throw TraceError(name_, at, message); }
@@ -71,7 +72,7 @@ protected:
   struct Want {
     Type type = Type::NUMBER;
     const char *words = nullptr;
-    unsigned kinds = 0;
+    unsigned kinds = 0;                     // of NAME; of BITS: whose names may stand for numbers
     const Arch *arch = nullptr;             // whose registers
     const ims_uapi_value *values = nullptr; // names of BITS
     bool constants = false;                 // BITS: VFIO constants
@@ -103,6 +104,7 @@ protected:
   static const RegisterField *register_field(const Arch &arch, std::string_view reg, std::string_view name,
                                              std::vector<std::string> *names);
   static std::vector<const ims_uapi_struct *> fault_layouts(const Event &e);
+  ims_uapi_file file_of_event(const Event &e) const;
   bool dynamic_field(const Event &e, std::string_view key, bool output, Want *want,
                      std::vector<std::string> *names) const;
 };

@@ -104,6 +104,12 @@ Term Values::parse_term(std::string_view text, Position at, const Want &want) co
         t.name = text;
         return t;
       }
+  if (want.type == Type::BITS && want.kinds && is_name(text)) {
+    object_of(text, at, want.kinds);
+    t.kind = Term::WORD;
+    t.name = text;
+    return t;
+  }
   std::string message = "found " + quote(text) + ", expected " + expected_number(want);
   std::vector<std::string> names = want.constants ? vfio_constants() : std::vector<std::string>();
   if (want.values)
@@ -311,7 +317,8 @@ Value Values::parse_value(std::string_view text, Position at, const Want &want) 
   case Type::PATH:
     v.text = text;
     if (text.empty() || text[0] != '/')
-      fail(at, "found " + quote(text) + ", expected a path: /dev/vfio/vfio or /dev/vfio/GROUP");
+      fail(at, "found " + quote(text) +
+                   ", expected a path: /dev/iommu, /dev/vfio/vfio, /dev/vfio/GROUP or /dev/vfio/devices/vfioN");
     break;
   case Type::FAULT: {
     unsigned code;

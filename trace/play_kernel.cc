@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Events that call the kernel: memory of processes, files, ioctls, SVA.
+// Events that call the kernel: memory of processes, open and close, SVA.
 #include "trace/player_internal.h"
 
 #include <algorithm>
@@ -96,15 +96,15 @@ void PlayerImpl::close_event() {
     }
 }
 
-// The buffer answers for itself; all else is the process's own memory.
+// The buffers answer for themselves; all else is the process's own memory.
 bool PlayerImpl::on_user_read(void *ctx, void *dst, uint64_t src, size_t len) {
   auto *self = static_cast<PlayerImpl *>(ctx);
-  const UserBuffers &b = self->buffers;
-  uint64_t off = src - b.base;
-  if (b.process && off < b.bytes.size()) {
-    if (len > b.bytes.size() - off)
+  UserBuffers &b = self->buffers;
+  uint64_t off;
+  if (std::vector<uint8_t> *bytes = b.find(src, &off)) {
+    if (len > bytes->size() - off)
       return false;
-    std::memcpy(dst, &b.bytes[off], len);
+    std::memcpy(dst, bytes->data() + off, len);
     return true;
   }
   return b.process && ims_process_read(b.process, src, dst, len) == 0;
@@ -113,185 +113,14 @@ bool PlayerImpl::on_user_read(void *ctx, void *dst, uint64_t src, size_t len) {
 bool PlayerImpl::on_user_write(void *ctx, uint64_t dst, const void *src, size_t len) {
   auto *self = static_cast<PlayerImpl *>(ctx);
   UserBuffers &b = self->buffers;
-  uint64_t off = dst - b.base;
-  if (b.process && off < b.bytes.size()) {
-    if (len > b.bytes.size() - off)
+  uint64_t off;
+  if (std::vector<uint8_t> *bytes = b.find(dst, &off)) {
+    if (len > bytes->size() - off)
       return false;
-    std::memcpy(&b.bytes[off], src, len);
+    std::memcpy(bytes->data() + off, src, len);
     return true;
   }
   return b.process && ims_process_write(b.process, dst, src, len) == 0;
-}
-
-// A field's bytes of the argument as words: those that are not zero, and the flags.
-static std::string argument_words(const ims_uapi_ioctl &row, const std::vector<uint8_t> &bytes) {
-  std::string words;
-  for (const ims_uapi_part &p : row.part) {
-    if (!p.layout || p.pointer)
-      break;
-    for (unsigned i = 0; i < p.layout->fields; i++) {
-      const ims_uapi_field &f = p.layout->field[i];
-      size_t at = size_t(p.offset) + f.offset;
-      if (at + f.bytes > bytes.size())
-        continue;
-      uint64_t value = get_field(&bytes[at], f);
-      if (value)
-        words += (words.empty() ? "" : ", ") + std::string(p.prefix) + f.name + " " + field_text(f, value);
-    }
-  }
-  return words;
-}
-
-void PlayerImpl::ioctl_event() {
-  File &f = file_named();
-  std::vector<std::string> names;
-  const ims_uapi_ioctl *row = find_ioctl(dialect, text("IOCTL"), &names);
-  if (!row)
-    fail(arg("IOCTL")->at, "unknown ioctl in this dialect");
-  std::vector<uint8_t> bytes;
-  uint64_t argument = 0;
-  std::string words;
-  switch (row->arg) {
-  case IMS_ARG_VALUE:
-    argument = number("value");
-    words = has("value") ? print_value(*arg("value")) : "0";
-    break;
-  case IMS_ARG_FD_POINTER: {
-    int32_t fd = has("fd") ? file_named("fd").fd : static_cast<int32_t>(number("value", ~0ull));
-    bytes.resize(4);
-    std::memcpy(bytes.data(), &fd, 4);
-    words = has("fd") ? text("fd") : std::to_string(fd);
-    break;
-  }
-  case IMS_ARG_STRUCT:
-    bytes = default_argument(*row);
-    for (const Arg &a : event->args) {
-      unsigned offset = 0;
-      const ims_uapi_field *field =
-          event->info->param(a.key) ? nullptr : ims_uapi_field_of(row, a.key.c_str(), &offset);
-      if (!field)
-        continue;
-      uint64_t value = 0;
-      for (const Sum &s : a.value.sums)
-        value |= eval(s, field->values);
-      if (field->bytes < 8 && value >> (8 * field->bytes))
-        fail(a.value.at, hex(value) + " does not fit the " + std::to_string(field->bytes * 8) + " bits of this field");
-      put_field(&bytes[offset], *field, value);
-    }
-    words = argument_words(*row, bytes);
-    break;
-  default: break;
-  }
-  if (has("buffer")) {
-    uint64_t size = number("buffer");
-    if (size > 1 << 20)
-      fail(arg("buffer")->at, "expected at most 1M");
-    bytes.resize(size);
-  }
-  bool indirect = row->arg == IMS_ARG_STRUCT || row->arg == IMS_ARG_FD_POINTER;
-  buffers.process = f.process->process;
-  if (indirect)
-    argument = buffers.put(bytes);
-  if (has("arg")) {
-    argument = number("arg");
-    words = "pointer " + hex(argument);
-  }
-  begin(f.name + ": " + text("IOCTL") + (words.empty() ? "" : ": " + words));
-  long ret = ims_ioctl(f.file, row->word, argument);
-
-  std::string came;
-  if (row->arg == IMS_ARG_STRUCT) {
-    const std::vector<uint8_t> &after = buffers.bytes;
-    for (const ims_uapi_part &p : row->part) {
-      if (!p.layout || p.pointer)
-        break;
-      for (unsigned i = 0; i < p.layout->fields; i++) {
-        const ims_uapi_field &field = p.layout->field[i];
-        size_t at = size_t(p.offset) + field.offset;
-        if (at + field.bytes > after.size())
-          continue;
-        uint64_t value = get_field(&after[at], field);
-        std::string name = std::string(p.prefix) + field.name;
-        put(name.c_str(), Type::BITS, value).field = &field;
-        if (ret >= 0 && at + field.bytes <= bytes.size() && value != get_field(&bytes[at], field))
-          came += (came.empty() ? "" : ", ") + name + " " + field_text(field, value);
-      }
-    }
-    if (ret >= 0 && row->word == IMS_VFIO_IOMMU_GET_INFO)
-      for (const NamedField &c : decode_capabilities(dialect, after)) {
-        put(c.name.c_str(), Type::BITS, c.value).field = c.field;
-        if (c.value)
-          came += (came.empty() ? "" : ", ") + c.name + " " + field_text(*c.field, c.value);
-      }
-  }
-  buffers.process = nullptr;
-  put_result(ret, came);
-}
-
-void PlayerImpl::ioctl_raw_event() {
-  File &f = file_named();
-  uint64_t word = number("WORD");
-  std::string given = text("bytes");
-  buffers.process = f.process->process;
-  uint64_t argument = buffers.put(std::vector<uint8_t>(given.begin(), given.end()));
-  argument = number("value", argument);
-  const ims_uapi_ioctl *row =
-      ims_uapi_by_word(dialect.dialect, dialect.iommu_h, static_cast<ims_uapi_file>(f.kind),
-                       static_cast<uint32_t>(word), given.data(), given.size());
-  std::string name = row ? std::string(row->name) + (*row->variant ? "/" : "") + row->variant : "unknown";
-  begin(f.name + ": ioctl " + hex(word) + " (" + name + ")" +
-        (given.empty() ? has("value") ? " with " + hex(argument) : "" : " with " + bytes_text(given.size())));
-  long ret = ims_ioctl(f.file, static_cast<uint32_t>(word), argument);
-  put("bytes", Type::BYTES, 0).text.assign(buffers.bytes.begin(), buffers.bytes.end());
-  buffers.process = nullptr;
-  put_result(ret);
-}
-
-void PlayerImpl::fault_read_event() {
-  File &f = file_named();
-  ims_iommu_fault_page_request r = {};
-  begin(f.name + ": read a fault");
-  long ret = ims_container_read_fault(f.file, &r);
-  std::string words;
-  if (ret > 0) {
-    const ims_uapi_struct &layout = r.type == 1 ? unrecoverable_layout() : page_request_layout();
-    std::vector<uint8_t> bytes(layout.size);
-    std::memcpy(bytes.data(), &r, std::min(sizeof r, bytes.size()));
-    for (unsigned i = 0; i < layout.fields; i++) {
-      const ims_uapi_field &field = layout.field[i];
-      if (field.form == IMS_FORM_PAD)
-        continue;
-      uint64_t value = get_field(&bytes[field.offset], field);
-      put(field.name, Type::BITS, value).field = &field;
-      if (value)
-        words += (words.empty() ? "" : ", ") + std::string(field.name) + " " + field_text(field, value);
-    }
-  }
-  put_result(ret, words);
-}
-
-void PlayerImpl::page_response_event() {
-  File &f = file_named();
-  const ims_uapi_struct &layout = page_response_layout(dialect);
-  std::vector<uint8_t> bytes(layout.size);
-  if (const ims_uapi_field *argsz = find_field(layout, "argsz"))
-    put_field(&bytes[argsz->offset], *argsz, layout.size);
-  std::string words;
-  for (const Arg &a : event->args) {
-    const ims_uapi_field *field = event->info->param(a.key) ? nullptr : find_field(layout, a.key);
-    if (!field)
-      continue;
-    uint64_t value = 0;
-    for (const Sum &s : a.value.sums)
-      value |= eval(s, field->values);
-    put_field(&bytes[field->offset], *field, value);
-    words += (words.empty() ? "" : ", ") + a.key + " " + field_text(*field, value);
-  }
-  begin(f.name + ": answer a page request: " + words);
-  buffers.process = f.process->process;
-  long ret = ims_container_page_response(f.file, buffers.put(std::move(bytes)));
-  buffers.process = nullptr;
-  put_result(ret);
 }
 
 // ---- SVA ------------------------------------------------------------------------------------------------------------

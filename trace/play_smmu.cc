@@ -147,6 +147,8 @@ static std::string words_of(const std::vector<Field> &fields) {
 
 // The oldest event that software has not read, then CONS (3.5.2).
 void PlayerImpl::event_read_event() {
+  if (lookup(files, text("NAME")))
+    return queue_read_event(file_named());
   Unit &u = smmuv3_named();
   Queue q = queue_of(u.iommu, IMS_SMMUV3_EVENTQ_BASE, IMS_SMMUV3_EVENTQ_PROD, IMS_SMMUV3_EVENTQ_CONS, 32);
   begin(u.name + ": read an event");

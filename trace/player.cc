@@ -93,10 +93,14 @@ uint64_t PlayerImpl::eval(const Sum &sum, const ims_uapi_value *values) const {
       value = attribute(t);
     } else if (t.kind == Term::WORD) {
       value = 0;
-      if (!vfio_constant(t.name, &value) && values)
-        for (const ims_uapi_value *v = values; v->name; v++)
-          if (t.name == v->name)
-            value = v->value;
+      bool constant = vfio_constant(t.name, &value);
+      for (const ims_uapi_value *v = values; !constant && v && v->name; v++)
+        if (t.name == v->name)
+          value = v->value;
+      if (!constant && !values) { // a file; one that could not be opened has no number
+        auto *f = lookup(files, t.name);
+        value = f ? static_cast<uint32_t>(f->fd) : ~0u;
+      }
     }
     total += t.minus ? 0 - value : value;
   }
@@ -355,6 +359,9 @@ void PlayerImpl::play(const Event &e) {
   case EventId::IOCTL_RAW: ioctl_raw_event(); break;
   case EventId::FAULT_READ: fault_read_event(); break;
   case EventId::PAGE_RESPONSE: page_response_event(); break;
+  case EventId::READ_FILE: read_file_event(); break;
+  case EventId::WRITE_FILE: write_file_event(); break;
+  case EventId::POLL: poll_event(); break;
   case EventId::SVA_BIND: sva_bind_event(); break;
   case EventId::SVA_UNBIND: sva_unbind_event(); break;
   case EventId::PASID_QUOTA: pasid_quota_event(); break;

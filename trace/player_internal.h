@@ -96,16 +96,35 @@ struct Sva {
   ims_sva *sva = nullptr;
 };
 
-// What an ioctl's argument points to: memory of just the right size, at an address where the process has nothing. What
+// What the arguments of a call point to: memory of just the right size, at addresses where the process has nothing. What
 // lies elsewhere is the process's simulated memory.
 struct UserBuffers {
-  ims_process *process = nullptr;
-  uint64_t base = 0x6fff00000000; // moves on, so that addresses of old buffers are bad pointers
-  std::vector<uint8_t> bytes;
+  struct Buffer {
+    uint64_t base;
+    std::vector<uint8_t> bytes;
+  };
+  ims_process *process = nullptr; // whose call is under way
+  uint64_t next = 0x6fff00000000; // moves on, so that addresses of old buffers are bad pointers
+  std::vector<Buffer> list;
+
+  // The first buffer of a call; and one more, behind what is nobody's.
   uint64_t put(std::vector<uint8_t> content) {
-    base += 0x10000 + content.size() / 0x10000 * 0x10000;
-    bytes = std::move(content);
+    list.clear();
+    return add(std::move(content));
+  }
+  uint64_t add(std::vector<uint8_t> content) {
+    next += 0x10000;
+    uint64_t base = next;
+    next += content.size() / 0x10000 * 0x10000;
+    list.push_back({base, std::move(content)});
     return base;
+  }
+  // NULL: no buffer lies at `at`.
+  std::vector<uint8_t> *find(uint64_t at, uint64_t *offset) {
+    for (Buffer &b : list)
+      if (process && (*offset = at - b.base) < b.bytes.size())
+        return &b.bytes;
+    return nullptr;
   }
 };
 
@@ -222,6 +241,9 @@ public:
   void ioctl_raw_event();
   void fault_read_event();
   void page_response_event();
+  void read_file_event();
+  void write_file_event();
+  void poll_event();
   void sva_bind_event();
   void sva_unbind_event();
   void pasid_quota_event();
@@ -252,6 +274,9 @@ public:
   Unit &smmuv3_named() const;
   void put_dma(const DmaSum &sum);
   void put_event_fields(const uint64_t *record);
+  void queue_read_event(File &f);
+  void records_read(File &f, const ims_uapi_struct &layout);
+  void records_write(File &f, const ims_uapi_struct &layout);
   uint32_t register_offset(Unit &u, const Value &v, unsigned *bytes, const RegisterInfo **reg) const;
   int access_place(const Value &place, uint64_t addr, void *buf, size_t len, bool write);
   std::string place_text(const Value &place, uint64_t addr) const;

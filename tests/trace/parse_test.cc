@@ -369,7 +369,10 @@ TEST(Events, ExamplesAreLinesThatAreUnderstood) {
     needed += e.id == EventId::SVA_UNBIND ? "process app\nsva-bind s0 device=dev0 process=app\n" : "";
     if (e.id == EventId::MUNMAP || e.id == EventId::MPROTECT || e.id == EventId::EXIT || e.id == EventId::SVA_BIND)
       needed += "process app\n";
-    needed += "let pasid=1 grp=1\n";
+    if (e.id == EventId::READ_FILE || e.id == EventId::WRITE_FILE || e.id == EventId::POLL)
+      needed += "open i0 /dev/iommu process=vmm\nopen d0 /dev/vfio/devices/vfio0 process=vmm\n"
+                "ioctl i0 IOMMU_FAULT_QUEUE_ALLOC file=q0\n";
+    needed += "let pasid=1 grp=1 bar0=0\n";
     std::string example = e.example;
     // Names that exist already get a second one.
     for (auto [old, now] : {std::pair("iommu iommu0", "iommu iommu9"), std::pair("device dev0 i", "device dev9 i"),

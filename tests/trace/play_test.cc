@@ -401,5 +401,116 @@ INSTANTIATE_TEST_SUITE_P(Traces, Bundled,
                          testing::Values("vsva-2020", "vsva-v7", "sva-process", "legacy", "raw-registers",
                                          "two-units"));
 
+// ---- iommufd --------------------------------------------------------------------------------------------------------
+
+const std::string iommufd = "memory hpa=0x0 size=1G\n"
+                            "kernel pool=256M pool_size=256M\n"
+                            "iommu iommu0\n"
+                            "device dev0 iommu=iommu0 source=00:03.0 group=7 pasid_bits=20\n"
+                            "process vmm\n"
+                            "mmap vmm va=0x7f0000000000 size=8M prot=rw populate\n"
+                            "open d0 /dev/vfio/devices/vfio0 process=vmm expect ret=3\n"
+                            "open i0 /dev/iommu process=vmm expect ret=4\n"
+                            "ioctl i0 IOMMU_IOAS_ALLOC expect ret=0 size=12 out_ioas_id=1 let ioas=out_ioas_id\n";
+
+TEST(PlayIommufd, DescriptorsInArgumentsAreFilesByName) {
+  held(iommufd + "ioctl d0 VFIO_DEVICE_BIND_IOMMUFD iommufd=i0 expect ret=0 iommufd=4 out_devid=2\n");
+  held(iommufd + "ioctl d0 VFIO_DEVICE_BIND_IOMMUFD iommufd=i0.fd expect ret=0 iommufd=i0\n");
+  held(iommufd + "ioctl d0 VFIO_DEVICE_BIND_IOMMUFD iommufd=99 expect errno=EBADF\n");
+  held(iommufd + "ioctl d0 VFIO_DEVICE_BIND_IOMMUFD iommufd=d0 expect errno=EBADFD\n");
+  // A file that could not be opened has no number.
+  held(iommufd + "open gone /dev/vfio/devices/vfio9 process=vmm expect errno=ENOENT\n"
+                 "ioctl d0 VFIO_DEVICE_BIND_IOMMUFD iommufd=gone expect errno=EINVAL\n");
+}
+
+TEST(PlayIommufd, TheArgumentHasItsSizeAndLiesInABufferOfIt) {
+  held(iommufd + "ioctl i0 IOMMU_DESTROY id=$ioas size=7 expect errno=EINVAL\n"
+                 "ioctl i0 IOMMU_DESTROY id=$ioas size=9 expect errno=EFAULT\n"
+                 "ioctl i0 IOMMU_DESTROY id=$ioas size=12 buffer=12 expect ret=0\n"
+                 "ioctl i0 IOMMU_DESTROY arg=0x10 expect errno=EFAULT\n");
+}
+
+TEST(PlayIommufd, TellsWhatACallWasGivenButNotWhatIsFilledIn) {
+  Played run = play(iommufd + "ioctl d0 VFIO_DEVICE_BIND_IOMMUFD iommufd=i0\n"
+                              "ioctl i0 IOMMU_HWPT_ALLOC/VTD_S1 dev_id=2 pt_id=$ioas data.pgtbl_addr=0x5000\n");
+  EXPECT_EQ(run.error, "");
+  EXPECT_EQ(run.seen.begun[run.seen.begun.size() - 2], "d0: VFIO_DEVICE_BIND_IOMMUFD: iommufd 4");
+  EXPECT_EQ(run.seen.begun.back(),
+            "i0: IOMMU_HWPT_ALLOC/VTD_S1: dev_id 2, pt_id 1, data_type VTD_S1, data.pgtbl_addr 0x5000");
+}
+
+TEST(PlayIommufd, WhatAnArgumentPointsToLiesApart) {
+  const std::string nested =
+      iommufd + "vm vm0 process=vmm\nslot vm0 gpa=0 va=0x7f0000000000 size=8M\nguest-pool vm0 gpa=1M size=1M\n"
+                "table gpt in=vm0\nmap gpt va=0x500000000000 to=3M size=8K\n"
+                "ioctl d0 VFIO_DEVICE_BIND_IOMMUFD iommufd=i0 let dev=out_devid\n"
+                "ioctl i0 IOMMU_HWPT_ALLOC flags=NEST_PARENT dev_id=$dev pt_id=$ioas let parent=out_hwpt_id\n"
+                "ioctl i0 IOMMU_IOAS_MAP ioas_id=$ioas flags=FIXED_IOVA|READABLE|WRITEABLE user_va=0x7f0000000000 "
+                "length=8M expect ret=0\n";
+  held(nested +
+       "ioctl i0 IOMMU_HWPT_ALLOC/VTD_S1 dev_id=$dev pt_id=$parent data.pgtbl_addr=gpt.root data.addr_width=48 "
+       "expect ret=0 data_type=VTD_S1 data_len=24 data.addr_width=48 let s1=out_hwpt_id\n"
+       "ioctl d0 VFIO_DEVICE_ATTACH_IOMMUFD_PT pt_id=$s1 expect ret=0\n"
+       "dma dev0 write iova=0x500000001000 expect gpa=0x301000\n");
+  // Length and pointer as the trace says, and a buffer that is as long as it says.
+  held(nested + "ioctl i0 IOMMU_HWPT_ALLOC/VTD_S1 dev_id=$dev pt_id=$parent data_len=23 expect errno=EINVAL\n"
+                "ioctl i0 IOMMU_HWPT_ALLOC/VTD_S1 dev_id=$dev pt_id=$parent data_uptr=0x10 expect errno=EFAULT\n");
+}
+
+TEST(ParseIommufd, ChecksNamesOfFieldsAndFiles) {
+  auto error = [](const std::string &line) -> std::string {
+    try {
+      parse_trace("iommusim-trace 1\n" + iommufd + line, "t");
+    } catch (const TraceError &e) {
+      return e.what();
+    }
+    return "";
+  };
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"ioctl d0 VFIO_DEVICE_BIND_IOMMUFD iommufd=i1", "unknown name `i1`; the nearest is `i0`"},
+      {"ioctl d0 VFIO_DEVICE_BIND_IOMMUFD iommufd=vmm", "`vmm` is a process, expected an open file"},
+      {"ioctl i0 IOMMU_HWPT_ALLOC/VTD_S1 data.adr_width=48", "`data.addr_width`"},
+      {"ioctl i0 IOMMU_HWPT_ALLOC/VTD_S1 data1.addr_width=48", "has no parameter `data1.addr_width`"}, // there is one
+      {"ioctl i0 IOMMU_HWPT_INVALIDATE/VTD_S1 data1.addr=1 data01.addr=1", "has no parameter `data01.addr`"},
+      {"ioctl i0 IOMMU_HWPT_INVALIDATE/VTD_S1 data4096.addr=1", "has no parameter `data4096.addr`"},
+      {"ioctl i0 IOMMU_HWPT_INVALIDATE/VTD_S1 dataX.addr=1", "has no parameter `dataX.addr`"},
+      {"ioctl i0 IOMMU_HWPT_ALLOC/VTD_S2 dev_id=1", "the nearest is `IOMMU_HWPT_ALLOC/VTD_S1`"},
+      {"ioctl i0 IOMMU_IOAS_ALLOC file=q0", "makes no descriptor"},
+      {"ioctl i0 IOMMU_FAULT_QUEUE_ALLOC file=d0", "`d0` is an open file already"},
+      {"fault-read q0", "unknown name `q0`"},
+      {"ioctl i0 IOMMU_FAULT_QUEUE_ALLOC file=q0\nfault-read q0 expect cooky=1", "the nearest is `cookie`"},
+      {"ioctl i0 IOMMU_FAULT_QUEUE_ALLOC file=q0\npage-response q0 grpid=1", "has no parameter `grpid`"},
+      {"read-file i0 expect u16=1", "has no output `u16`"},
+  };
+  for (const auto &[line, words] : cases)
+    EXPECT_NE(error(line).find(words), std::string::npos) << line << "\n" << error(line);
+  EXPECT_EQ(error("ioctl i0 IOMMU_FAULT_QUEUE_ALLOC file=q0\nfault-read q0 count=2 expect cookie=1 1.addr=0x1000 let "
+                  "c=1.cookie\n"
+                  "page-response q0 cookie=$c code=SUCCESS 1.cookie=2 1.code=INVALID\nclose q0\n"),
+            "");
+}
+
+TEST(ParseIommufd, PrintsWhatItParses) {
+  const std::string lines =
+      "open d0 /dev/vfio/devices/vfio0 process=vmm\n"
+      "open i0 /dev/iommu process=vmm\n"
+      "ioctl d0 VFIO_DEVICE_BIND_IOMMUFD iommufd=i0\n"
+      "ioctl i0 IOMMU_FAULT_QUEUE_ALLOC file=q0 let id=out_fault_id\n"
+      "ioctl i0 IOMMU_IOAS_MAP_FILE fd=i0 ioas_id=1 length=1M\n"
+      "ioctl i0 IOMMU_HWPT_INVALIDATE/VTD_S1 hwpt_id=1 data.npages=-1 data1.addr=0x5000 expect entry_num=2\n"
+      "ioctl i0 IOMMU_HWPT_GET_DIRTY_BITMAP bitmap=ff00 hwpt_id=1 expect bitmap=0000000000000000\n"
+      "read-file d0 size=4 offset=0x10 expect u32=1\n"
+      "write-file d0 u32=1,2 offset=0x10\n"
+      "poll q0 expect in=no out=yes\n";
+  std::string start = "iommusim-trace 1\nkernel pool=0 pool_size=256M\nprocess vmm\n";
+  Trace trace = parse_trace(start + lines, "t");
+  std::string text = print_trace(trace);
+  Trace again = parse_trace(text, "t");
+  ASSERT_EQ(again.events.size(), trace.events.size());
+  for (size_t i = 0; i < trace.events.size(); i++)
+    EXPECT_TRUE(same(trace.events[i], again.events[i])) << print_event(trace.events[i]);
+  EXPECT_EQ(print_trace(again), text);
+}
+
 } // namespace
 } // namespace ims
