@@ -10,6 +10,12 @@
 
 static int id_alloc(struct host_unit *u, const struct hdomain *d, uint16_t *id) {
   enum host_id kind = u->ops->id_of(d);
+  if (kind == ID_PARENT) {
+    int err = ims_hdomain_hold(d->parent, u);
+    if (!err)
+      *id = ims_domain_unit(d->parent, u)->did;
+    return err;
+  }
   if (kind == ID_SHARED) { // entries differ by PASID, and PASIDs are the system's
     *id = DID_FIRST_LEVEL;
     return 0;
@@ -33,7 +39,9 @@ static int id_alloc(struct host_unit *u, const struct hdomain *d, uint16_t *id) 
 
 static void id_free(struct host_unit *u, const struct hdomain *d, uint16_t id) {
   enum host_id kind = u->ops->id_of(d);
-  if (kind == ID_SHARED)
+  if (kind == ID_PARENT)
+    ims_hdomain_release(d->parent, u);
+  if (kind == ID_PARENT || kind == ID_SHARED)
     return;
   if (u->ops->id_free)
     u->ops->id_free(u, d, id);
@@ -72,6 +80,24 @@ static void du_put(struct hdomain *d, struct domain_unit *du) {
       free(du);
       return;
     }
+}
+
+int ims_hdomain_hold(struct hdomain *d, struct host_unit *u) {
+  struct domain_unit *du = du_get(d, u);
+  if (!du)
+    return -ENOMEM;
+  int err = du->users ? 0 : id_alloc(u, d, &du->did);
+  if (!err)
+    du->users++;
+  du_put(d, du);
+  return err;
+}
+
+void ims_hdomain_release(struct hdomain *d, struct host_unit *u) {
+  struct domain_unit *du = ims_domain_unit(d, u);
+  if (!--du->users)
+    id_free(u, d, du->did);
+  du_put(d, du);
 }
 
 // ---- Tags -----------------------------------------------------------------------------------------------------------
@@ -203,64 +229,96 @@ struct attachment *ims_attachment(const struct ims_device *dev, uint32_t pasid) 
   return a;
 }
 
-int ims_attach(struct ims_device *dev, uint32_t pasid, struct hdomain *d, struct attachment **out) {
-  struct host_unit *u = dev->unit;
-  struct ims_kernel *k = dev->k;
-  struct hdomain *tables = d->type == HDOMAIN_NESTED ? d->parent : d;
-  if (ims_attachment(dev, pasid))
-    return -EBUSY;
+// The domain of a new or changing attachment gets its id, and tags for the caches that it will fill. Before hardware is
+// told: a change of the parent meanwhile concerns them.
+static int join(struct attachment *a, struct domain_unit **out) {
+  struct host_unit *u = a->dev->unit;
+  struct hdomain *d = a->domain, *tables = d->type == HDOMAIN_NESTED ? d->parent : d;
   int err = tables->type == HDOMAIN_PAGING ? u->ops->compatible(u, tables) : 0;
   if (!err && d->sink && d->sink->required && u->ops->iopf_check)
-    err = u->ops->iopf_check(dev); // Facts 4.1, B5
+    err = u->ops->iopf_check(a->dev); // Facts 4.1, B5
   if (err)
     return err;
-  struct attachment *a = calloc(1, sizeof *a);
-  struct domain_unit *du = a ? du_get(d, u) : NULL;
-  if (!du) {
-    free(a);
+  struct domain_unit *du = du_get(d, u);
+  if (!du)
     return -ENOMEM;
+  if (!du->users)
+    err = id_alloc(u, d, &du->did);
+  if (err) {
+    du_put(d, du);
+    return err;
   }
+  du->users++;
+  d->users++;
+  *out = du;
+  return assign_tags(a, du) ? 0 : -ENOMEM;
+}
+
+static void leave(struct attachment *a, struct domain_unit *du) {
+  struct hdomain *d = a->domain;
+  remove_tags(a, du);
+  if (!--du->users)
+    id_free(du->unit, d, du->did);
+  du_put(d, du);
+  d->users--;
+}
+
+int ims_attach(struct ims_device *dev, uint32_t pasid, struct hdomain *d, struct attachment **out) {
+  struct domain_unit *du = NULL;
+  if (ims_attachment(dev, pasid))
+    return -EBUSY;
+  struct attachment *a = calloc(1, sizeof *a);
+  if (!a)
+    return -ENOMEM;
   a->key.device = dev->id;
   a->key.pasid = pasid;
   a->dev = dev;
   a->domain = d;
-  if (!du->users)
-    err = id_alloc(u, d, &du->did);
-  if (!err) {
-    du->users++;
-    err = assign_tags(a, du) ? u->ops->attach(dev, pasid, d, du->did) : -ENOMEM;
-    if (err) {
-      remove_tags(a, du);
-      if (!--du->users)
-        id_free(u, d, du->did);
-    }
-  }
+  int err = join(a, &du);
+  if (!err)
+    err = dev->unit->ops->attach(dev, pasid, d, du->did);
   if (err) {
-    du_put(d, du);
+    if (du)
+      leave(a, du);
     free(a);
     return err;
   }
-  d->users++;
   dev->attachments++;
-  HASH_ADD(hh, k->attachments, key, sizeof a->key, a);
+  HASH_ADD(hh, dev->k->attachments, key, sizeof a->key, a);
   if (out)
     *out = a;
   return 0;
 }
 
 void ims_detach(struct attachment *a, bool gone) {
-  struct hdomain *d = a->domain;
-  struct domain_unit *du = ims_domain_unit(d, a->dev->unit);
-  a->dev->unit->ops->detach(a->dev, a->key.pasid, d, du->did, gone);
+  struct domain_unit *du = ims_domain_unit(a->domain, a->dev->unit);
+  a->dev->unit->ops->detach(a->dev, a->key.pasid, a->domain, du->did, gone);
   ims_iopf_drop(a->dev, a->key.pasid); // where the driver had nothing to drain
-  remove_tags(a, du);
-  if (!--du->users)
-    id_free(du->unit, d, du->did);
-  du_put(d, du);
-  d->users--;
+  leave(a, du);
   a->dev->attachments--;
   HASH_DEL(a->dev->k->attachments, a);
   free(a);
+}
+
+// The driver changes from one to the other.
+static int replace_in_place(struct attachment *a, struct hdomain *d) {
+  struct host_unit *u = a->dev->unit;
+  struct domain_unit *was = ims_domain_unit(a->domain, u), *du = NULL;
+  struct attachment next = {.key = a->key, .dev = a->dev, .domain = d};
+  int err = join(&next, &du);
+  if (!err)
+    err = u->ops->replace(a->dev, a->key.pasid, a->domain, was->did, d, du->did);
+  if (err) {
+    if (du)
+      leave(&next, du);
+    return err;
+  }
+  ims_iopf_drop(a->dev, a->key.pasid);
+  leave(a, was);
+  a->domain = d;
+  a->devtlb = next.devtlb;
+  a->nesting_devtlb = next.nesting_devtlb;
+  return 0;
 }
 
 // In place, where the driver can: the device's requests meet the old domain or the new one. Else there is a moment without
@@ -269,9 +327,9 @@ int ims_replace(struct ims_device *dev, uint32_t pasid, struct hdomain *d, struc
   struct attachment *a = ims_attachment(dev, pasid);
   if (!a)
     return ims_attach(dev, pasid, d, out);
-  if (a->domain == d) {
+  if (a->domain == d || dev->unit->ops->replace) {
     *out = a;
-    return 0;
+    return a->domain == d ? 0 : replace_in_place(a, d);
   }
   struct hdomain *old = a->domain;
   ims_detach(a, false);

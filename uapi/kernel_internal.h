@@ -29,6 +29,8 @@ struct hdomain;
 struct attachment;
 struct container;
 struct cache_inv;
+struct viommu;
+struct user_data;
 
 // Who serves page requests: a container (vsva_fault.c), a process (sva.c), an iommufd's fault object (iommufd/fault.c).
 struct iopf_sink {
@@ -215,6 +217,9 @@ struct hdomain {
   bool sre, wpe, eafe;
   uint64_t s1_root;       // gpa of a nested, hpa of an SVA domain
   struct hdomain *parent; // nested
+  struct viommu *viommu;  // nested by way of a virtual IOMMU
+  uint64_t vste[2];       // SMMUv3: what the guest's STE says
+  bool vste_ats;          // and whether it wants ATS
   struct ims_process *mm; // SVA
   struct hdomain *next;   // SVA: of the same process
   struct iopf_sink *sink; // who serves page requests of what is attached; NULL: nobody
@@ -257,6 +262,10 @@ int ims_hdomain_lookup(struct hdomain *d, uint64_t iova, uint64_t *hpa, uint64_t
 uint64_t ims_hdomain_page(const struct hdomain *d);                                      // its smallest page, bytes
 void ims_hdomain_aperture(const struct hdomain *d, uint64_t *first, uint64_t *last);
 
+// The domain has its id on this unit also while nothing is attached. -ENOSPC, -ENOMEM.
+int ims_hdomain_hold(struct hdomain *d, struct host_unit *u);
+void ims_hdomain_release(struct hdomain *d, struct host_unit *u);
+
 // A change of what the domain maps in [first, last]: invalidates all its caches.
 int ims_hdomain_flush(struct hdomain *d, uint64_t first, uint64_t last, bool leaf);
 // What became present there; costs something only with caching mode or write buffers.
@@ -266,8 +275,8 @@ struct domain_unit *ims_domain_unit(const struct hdomain *d, const struct host_u
 // ---- The driver of a unit -------------------------------------------------------------------------------------------
 
 // Tags of what is cached, numbered by the driver: VT-d domain ids and VMIDs, and ASIDs. SHARED: the one of all first-level
-// domains of VT-d.
-enum host_id { ID_DOMAIN, ID_ASID, ID_SPACES, ID_SHARED = ID_SPACES };
+// domains of VT-d. PARENT: a nested domain has that of its parent (SMMUv3).
+enum host_id { ID_DOMAIN, ID_ASID, ID_SPACES, ID_SHARED = ID_SPACES, ID_PARENT };
 enum { DID_FIRST_LEVEL = 1, DID_FIRST_FREE = 2, ID_WORDS = 1024 };
 
 struct id_space {
@@ -310,6 +319,13 @@ struct host_ops {
   int (*set_guest)(struct ims_device *dev, const struct hdomain *d, uint16_t id, const struct guest_stage1 *s);
   int (*invalidate_guest)(struct ims_device *dev, uint16_t id, const struct cache_inv *inv);
   uint64_t msi_first, msi_last; // reserved in every container's address space
+  // In place of what is attached; on error that stays in force. NULL: the old one is detached before. `was`, `was_id`: the
+  // old domain and its id.
+  int (*replace)(struct ims_device *dev, uint32_t pasid, const struct hdomain *was, uint16_t was_id,
+                 const struct hdomain *d, uint16_t did);
+  // iommufd's virtual IOMMUs (uapi/iommufd/internal.h). NULL: none. viommu_init sets v->ops; data NULL: none were given.
+  bool (*has_viommu)(const struct ims_device *dev, uint32_t type);
+  int (*viommu_init)(struct viommu *v, struct ims_device *dev, const struct user_data *data);
 };
 
 struct vtd_driver {

@@ -54,6 +54,7 @@ int ims_idev_bind(struct ictx *ctx, struct ims_device *dev, struct idev **out) {
 
 void ims_idev_unbind(struct idev *d) {
   struct open_file *file = d->obj.ctx->file;
+  ims_vdevice_device_gone(d);
   d->obj.users--;
   ims_object_destroy(&d->obj);
   ims_open_file_put(file);

@@ -61,7 +61,10 @@ void ims_hwpt_nested_release(struct object *o) {
   struct hwpt_nested *n = (struct hwpt_nested *)o;
   if (n->h.d)
     ims_hdomain_free(n->h.d);
-  n->parent->h.obj.users--;
+  if (n->viommu)
+    n->viommu->obj.users--;
+  else
+    n->parent->h.obj.users--;
 }
 
 static int new_nested(struct ucmd *u, const struct ims_iommu_hwpt_alloc *c, struct idev *idev,
@@ -118,6 +121,10 @@ long ims_cmd_iommu_hwpt_alloc(struct ucmd *u, struct ims_iommu_hwpt_alloc *c) {
     made = h ? &h->h.obj : NULL;
   } else if (pt && pt->type == OBJ_HWPT_PAGING) {
     err = new_nested(u, c, idev, (struct hwpt_paging *)pt, &made);
+  } else if (pt && pt->type == OBJ_VIOMMU) {
+    const struct user_data data = {u->process, c->data_uptr, c->data_type, c->data_len};
+    struct hwpt_nested *n = ims_viommu_hwpt_nested((struct viommu *)pt, idev, c->flags, &data, &err);
+    made = n ? &n->h.obj : NULL;
   }
   if (!err)
     err = ims_object_publish(made);

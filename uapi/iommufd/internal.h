@@ -8,6 +8,7 @@
 //   hwpt.c     hardware page tables: paging, nested (3.6)
 //   device.c   devices bound and attached, groups, PASIDs (3.5, 3.9)
 //   cdev.c     /dev/vfio/devices/vfioN
+//   viommu.c   virtual IOMMUs (3.8)     vdevice.c  devices behind them    veventq.c  their events     hw_queue.c  their queues
 #pragma once
 
 #include "uapi/iommufd.h"
@@ -50,6 +51,7 @@ struct ictx {
   struct ioas *vfio_ioas; // of IOMMU_VFIO_IOAS
   bool rlimit_mode;       // IOMMU_OPTION_RLIMIT_MODE
   bool vfio_type1;        // VFIO_SET_IOMMU said version 1
+  struct mmap_region *mmaps;
 };
 
 // An object of `size` bytes, zeroed, that nobody finds yet. NULL: no memory.
@@ -70,6 +72,10 @@ void ims_ioas_release(struct object *o);
 void ims_device_release(struct object *o);
 void ims_hwpt_paging_release(struct object *o);
 void ims_hwpt_nested_release(struct object *o);
+void ims_viommu_release(struct object *o);
+void ims_vdevice_release(struct object *o);
+void ims_veventq_release(struct object *o);
+void ims_hw_queue_release(struct object *o);
 
 // ---- The dispatcher (main.c) ----------------------------------------------------------------------------------------
 
@@ -95,6 +101,25 @@ long ims_vfio_compat_ioctl(struct ims_file *f, uint32_t cmd, uint64_t arg); // -
 int ims_copy_struct(const struct ims_process *p, void *dst, size_t size, uint64_t src, size_t user_size);
 // Of a driver's data: -EINVAL unless min <= user_size <= size (Facts 3.1); -EFAULT.
 int ims_copy_data(const struct ims_process *p, void *dst, size_t size, size_t min, uint64_t src, size_t user_size);
+
+// A structure of a driver's own: where it lies, what the caller says it is, and how long. Length 0: there is none.
+struct user_data {
+  const struct ims_process *process;
+  uint64_t uptr;
+  uint32_t type, len;
+};
+// -EINVAL: another type, or not min <= len <= size; -EFAULT. Shorter ones are filled up with zeros.
+int ims_user_data_copy(const struct user_data *d, uint32_t type, void *dst, size_t size, size_t min);
+int ims_user_data_write(const struct user_data *d, const void *src, size_t size); // what fits. -EFAULT
+
+// Entries of HWPT_INVALIDATE. entry_num: in, how many; out, how many are done.
+struct user_array {
+  const struct ims_process *process;
+  uint64_t uptr;
+  uint32_t type, entry_len, entry_num;
+};
+// One entry: -EINVAL: another type, or shorter than min; -E2BIG: longer than size, and not zero there; -EFAULT.
+int ims_user_array_copy(const struct user_array *a, uint32_t type, uint32_t index, void *dst, size_t size, size_t min);
 
 // ---- User memory behind areas (pages.c) -----------------------------------------------------------------------------
 
@@ -235,3 +260,78 @@ int ims_idev_attach(struct idev *d, uint32_t pasid, uint32_t *pt_id);
 int ims_idev_replace(struct idev *d, uint32_t pasid, uint32_t *pt_id);
 void ims_idev_detach(struct idev *d, uint32_t pasid);
 struct hwpt *ims_idev_hwpt(const struct idev *d, uint32_t pasid); // NULL: nothing is attached
+
+// ---- Virtual IOMMUs (viommu.c, vdevice.c, veventq.c, hw_queue.c) ----------------------------------------------------
+
+struct viommu;
+struct vdevice;
+struct hw_queue;
+
+// What the driver of a unit does for one; host_ops.viommu_init sets it. NULL: not that.
+struct viommu_ops {
+  void (*destroy)(struct viommu *v);
+  // A nested domain. -EOPNOTSUPP: flags (IMS_HWPT_*, without FAULT_ID_VALID); what the data deserve.
+  int (*domain_nested)(struct viommu *v, uint32_t flags, const struct user_data *data, struct hdomain **out);
+  int (*invalidate)(struct viommu *v, struct user_array *a);
+  int (*vdevice_init)(struct vdevice *d);
+  void (*vdevice_destroy)(struct vdevice *d);
+  // Queues of the guest that hardware reads by physical addresses. Called with the range pinned; hpa: of its first byte.
+  bool (*has_hw_queue)(const struct viommu *v, uint32_t type);
+  int (*hw_queue_init)(struct hw_queue *q, uint32_t index, uint64_t hpa);
+  void (*hw_queue_destroy)(struct hw_queue *q);
+};
+
+struct viommu {
+  struct object obj;
+  const struct viommu_ops *ops;
+  struct host_unit *unit;
+  struct hwpt_paging *hwpt; // the nesting parent of all that is below
+  uint32_t type;
+  struct vdevice *vdevices; // by virt_id
+  struct veventq *veventqs; // by next
+  void *driver;             // its driver's
+};
+
+struct vdevice {
+  struct object obj;
+  struct viommu *viommu;
+  struct idev *idev;
+  uint64_t virt_id;
+  void *driver;
+  UT_hash_handle hh;
+};
+
+// Of the kernel's list of regions that an iommufd's mmap finds.
+struct mmap_region {
+  struct mmap_region *next; // by offset
+  struct object *owner;     // not destroyed while it is mapped
+  uint64_t offset, length, hpa;
+  uint32_t maps;
+};
+
+struct hw_queue {
+  struct object obj;
+  struct viommu *viommu;
+  uint64_t base, length; // IOVA of the nesting parent
+  uint32_t type;
+  uint64_t first, last; // pages
+  bool pinned, ready;   // they are; the driver has taken it
+  void *driver;
+};
+
+struct hwpt_nested *ims_viommu_hwpt_nested(struct viommu *v, const struct idev *idev, uint32_t flags,
+                                           const struct user_data *data, int *err);
+struct vdevice *ims_viommu_vdevice(const struct viommu *v, uint64_t virt_id);                   // NULL: none
+bool ims_viommu_virt_id(const struct viommu *v, const struct ims_device *d, uint64_t *virt_id); // false: no vDEVICE
+// An event for the VMM. -EOPNOTSUPP: no queue of this type; -ENOMEM (it counts as lost).
+int ims_viommu_report(struct viommu *v, uint32_t type, const void *event, size_t len);
+// The device of it goes: its vDEVICE goes before, and that one's id stays used.
+void ims_vdevice_device_gone(struct idev *d);
+
+// Memory at hpa for mmap() of the iommufd, under an offset that nothing else has. -EINVAL: not whole pages; -ENOMEM.
+int ims_iommufd_mmap_add(struct object *owner, uint64_t hpa, uint64_t length, uint64_t *offset);
+void ims_iommufd_mmap_remove(struct object *owner, uint64_t offset);
+// For file_ops. The cookie is the hpa.
+long ims_iommufd_mmap(struct ims_file *f, uint64_t offset, uint64_t length, unsigned prot, bool shared,
+                      uint64_t *cookie);
+int ims_iommufd_munmap(struct ims_file *f, uint64_t cookie);

@@ -22,7 +22,11 @@ static void release(struct open_file *o) {
   free(ctx);
 }
 
-static const struct file_ops iommufd_ops = {.kind = IMS_FILE_IOMMUFD, .ioctl = ioctl, .release = release};
+static const struct file_ops iommufd_ops = {.kind = IMS_FILE_IOMMUFD,
+                                            .ioctl = ioctl,
+                                            .release = release,
+                                            .mmap = ims_iommufd_mmap,
+                                            .munmap = ims_iommufd_munmap};
 
 int ims_iommufd_open(struct ims_process *p, struct ims_file **out) {
   struct ictx *ctx = calloc(1, sizeof *ctx);
@@ -62,6 +66,20 @@ int ims_copy_data(const struct ims_process *p, void *dst, size_t size, size_t mi
   if (user_size < min || user_size > size)
     return -EINVAL;
   return copy(p, dst, size, src, user_size);
+}
+
+int ims_user_data_copy(const struct user_data *d, uint32_t type, void *dst, size_t size, size_t min) {
+  return d->type != type ? -EINVAL : ims_copy_data(d->process, dst, size, min, d->uptr, d->len);
+}
+
+int ims_user_data_write(const struct user_data *d, const void *src, size_t size) {
+  return ims_user_write(d->process, d->uptr, src, size < d->len ? size : d->len) ? 0 : -EFAULT;
+}
+
+int ims_user_array_copy(const struct user_array *a, uint32_t type, uint32_t index, void *dst, size_t size, size_t min) {
+  if (a->type != type || index >= a->entry_num || a->entry_len < min)
+    return -EINVAL;
+  return ims_copy_struct(a->process, dst, size, a->uptr + (uint64_t)index * a->entry_len, a->entry_len);
 }
 
 int ims_respond(struct ucmd *u, size_t size) {

@@ -10,6 +10,10 @@ static void (*const release[OBJ_TYPES])(struct object *) = {
     [OBJ_DEVICE] = ims_device_release,
     [OBJ_HWPT_PAGING] = ims_hwpt_paging_release,
     [OBJ_HWPT_NESTED] = ims_hwpt_nested_release,
+    [OBJ_VIOMMU] = ims_viommu_release,
+    [OBJ_VDEVICE] = ims_vdevice_release,
+    [OBJ_VEVENTQ] = ims_veventq_release,
+    [OBJ_HW_QUEUE] = ims_hw_queue_release,
 };
 
 void *ims_object_alloc(struct ictx *ctx, size_t size, enum object_type type) {

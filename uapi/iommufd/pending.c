@@ -19,11 +19,7 @@ PENDING(iommu_hwpt_get_dirty_bitmap)
 PENDING(iommu_hwpt_invalidate)
 PENDING(iommu_fault_alloc)
 PENDING(iommu_ioas_map_file)
-PENDING(iommu_viommu_alloc)
-PENDING(iommu_vdevice_alloc)
 PENDING(iommu_ioas_change_process)
-PENDING(iommu_veventq_alloc)
-PENDING(iommu_hw_queue_alloc)
 PENDING(iommu_ioas_noiommu_get_pa)
 
 long ims_vfio_compat_ioctl(struct ims_file *f, uint32_t cmd, uint64_t arg) {
