@@ -20,6 +20,7 @@ struct Position {
 class TraceError : public std::runtime_error {
 public:
   TraceError(const std::string &file, Position at, const std::string &message);
+  explicit TraceError(const std::string &message) : std::runtime_error(message) {} // of the file as a whole
 };
 
 // What kind of value a parameter or an output has.
@@ -41,6 +42,8 @@ enum class Type : uint8_t {
   FAULT,    // fault reason: number, name, or none
   ERRNO,    // EINVAL, or OK
   ERROR,    // error of the library: EXIST, or OK
+  CALL,     // a recorded call: the command's number or name, or read, write, mmap, munmap
+  PIECES,   // bytes at addresses: 0x1000:00ff,0x2000:!16 (16 bytes that could not be reached)
 };
 
 // How a number was written, which is how it is printed.
@@ -56,11 +59,25 @@ struct Term {
 };
 using Sum = std::vector<Term>;
 
+// Bytes of PIECES, or so many that could not be reached.
+struct Piece {
+  uint64_t addr = 0;
+  bool fault = false;
+  uint64_t missing = 0; // bytes, of a fault
+  std::string bytes;
+
+  uint64_t size() const { return fault ? missing : bytes.size(); }
+};
+inline bool operator==(const Piece &a, const Piece &b) {
+  return a.addr == b.addr && a.fault == b.fault && a.missing == b.missing && a.bytes == b.bytes;
+}
+
 struct Value {
   Type type = Type::NUMBER;
   std::string text;      // words, names, texts; BYTES: the bytes; PLACE: the space, empty when none was named
-  std::vector<Sum> sums; // numbers; BITS: a term each
+  std::vector<Sum> sums; // numbers; BITS: a term each; CALL: empty when it is a word
   Position at;
+  std::vector<Piece> pieces;
 };
 
 struct Arg {
@@ -94,7 +111,7 @@ struct Trace {
 
 enum { TRACE_VERSION = 1 };
 
-// Parses the whole text; `name` stands in messages. Names, kinds, fields and variables are checked here, so that what a
+// Parses the whole text, for short traces; trace/stream.h has them an event at a time, and in either form; `name` stands in messages. Names, kinds, fields and variables are checked here, so that what a
 // trace does wrong is told before anything runs. Any bytes are safe. Throws TraceError.
 Trace parse_trace(std::string_view text, const std::string &name);
 
@@ -102,6 +119,7 @@ Trace parse_trace(std::string_view text, const std::string &name);
 std::string print_event(const Event &event);
 std::string print_trace(const Trace &trace);
 std::string print_value(const Value &value);
+std::string print_pieces(const std::vector<Piece> &pieces);
 
 bool same(const Value &a, const Value &b);
 bool same(const Event &a, const Event &b); // but for positions

@@ -115,7 +115,12 @@ std::vector<EventInfo> make() {
        flag("stall", "SMMU: the kernel may let its transactions stall; platform devices only")},
       {error});
   add(EventId::PROCESS, "process", s, true, "Starts a process: an address space, and a table of open files.",
-      "process vmm", {made(KIND_PROCESS, "its name")}, {error});
+      "process vmm",
+      {made(KIND_PROCESS, "its name"),
+       may("outside", T::FLAG, "no",
+           "a program that was recorded: its memory and descriptors are not simulated; `call`, `page`, `file-open` and "
+           "`file-page` say what the kernel sees of them")},
+      {error});
   add(EventId::VM, "vm", s, true, "Makes a virtual machine of a process, still without memory.", "vm vm0 process=vmm",
       {made(KIND_VM, "its name"), need("process", T::NAME, "the VMM", KIND_PROCESS)}, {error});
   add(EventId::SLOT, "slot", s, true, "Gives a virtual machine memory: a range of the VMM's addresses.",
@@ -261,6 +266,67 @@ std::vector<EventInfo> make() {
       {object(KIND_DEVICE, "the device"), may("ats", T::WORD, "as it is", "ATS", 0, "on|off"),
        may("pri", T::WORD, "as it is", "page requests", 0, "on|off")},
       syscall);
+
+  s = "Recorded calls";
+  std::vector<OutputInfo> called = with(
+      syscall, {{"out", T::PIECES, nullptr, "what the kernel wrote to the program's memory, and where it could not"},
+                {"stored", T::PIECES, nullptr, "what devices wrote to the program's pages meanwhile, by hpa"},
+                {"cookie", T::NUMBER, nullptr, "of mmap: what munmap calls the mapping"}});
+  add(EventId::CALL, "call", s, true,
+      "A call as a program made it, with all that the kernel saw of the program. Replaying it needs the program no "
+      "more: "
+      "what the kernel reads comes from `in`, and what lies neither there nor in the simulated memory of the process "
+      "is a bad "
+      "pointer.",
+      "call f0 0x3b81 arg=0x7ffd0010 at=5210 took=840 in=0x7ffd0010:0c00000000000000 expect ret=0 "
+      "out=0x7ffd0010:0c0000000000000001000000",
+      {object(KIND_FILE, "the file"), place("CALL", T::CALL, "an ioctl's number or name; or read, write, mmap, munmap"),
+       may("arg", T::NUMBER, "0", "the argument; of read and write the buffer, of munmap the cookie"),
+       may("len", T::NUMBER, "0", "bytes, of read, write and mmap"),
+       may("offset", T::NUMBER, "0", "in the file, of read, write and mmap"),
+       may("prot", T::WORD, "none", "of mmap: any of r, w, x joined"),
+       may("shared", T::FLAG, "no", "of mmap: MAP_SHARED"),
+       may("at", T::NUMBER, "unknown", "when it began: ns since the recording did"),
+       may("took", T::NUMBER, "unknown", "ns"),
+       may("fds", T::LIST, "none", "numbers for descriptors that it makes, in this order"),
+       may("in", T::PIECES, "none", "what the kernel read of the program's memory, and where it could not"),
+       may("seen", T::PIECES, "none", "what devices read in pages of programs meanwhile, by hpa")},
+      called);
+  add(EventId::SHARE, "share", s, true, "Another descriptor of an open file, as dup and fork make them.",
+      "share f1 f0 process=p1 fd=3",
+      {made(KIND_FILE, "its name"), place("FILE", T::NAME, "the open file", KIND_FILE),
+       need("process", T::NAME, "whose descriptor it is", KIND_PROCESS),
+       may("fd", T::NUMBER, "the lowest free", "its number in the process")},
+      syscall);
+  add(EventId::ADOPT, "adopt", s, true, "Names a descriptor that a call made: a fault queue, an event queue.",
+      "adopt f2 process=p0 fd=5",
+      {made(KIND_FILE, "its name"), need("process", T::NAME, "whose descriptor it is", KIND_PROCESS),
+       need("fd", T::NUMBER, "its number in the process")},
+      syscall);
+  const char *access = "what the kernel wanted to do with it", *what = "0, or what came instead of a page";
+  add(EventId::PAGE, "page", s, true,
+      "Which memory lies behind addresses of a program (`process ... outside`), as the kernel asked for it to be "
+      "reached by "
+      "devices. Holds until another `page` says otherwise.",
+      "page p0 va=0x7f0000000000 size=0x4000 page=0x1000 hpa=0x1000000003000 access=write",
+      {object(KIND_PROCESS, "the program"), need("va", T::NUMBER, "first address"), need("size", T::NUMBER, "bytes"),
+       may("page", T::NUMBER, "size", "bytes of a page; size is a multiple of it"),
+       may("hpa", T::NUMBER, "none", "first address of the memory; equal ones are equal memory"),
+       may("access", T::WORD, "read", access, 0, "read|write"), may("result", T::ERRNO, "OK", what)},
+      {});
+  add(EventId::FILE_OPEN, "file-open", s, true,
+      "A file that a program names by a descriptor, a memfd say, is taken by the kernel.", "file-open p0 fd=6 file=1",
+      {object(KIND_PROCESS, "the program"), need("fd", T::NUMBER, "the descriptor"),
+       may("file", T::NUMBER, "none", "its number from here on"), may("result", T::ERRNO, "OK", what)},
+      {});
+  add(EventId::FILE_PAGE, "file-page", s, true, "The same as `page` for such a file, by offset.",
+      "file-page p0 file=1 offset=0x0 size=0x1000 hpa=0x1000000010000 access=write",
+      {object(KIND_PROCESS, "the program"), need("file", T::NUMBER, "the file"),
+       need("offset", T::NUMBER, "first byte"), need("size", T::NUMBER, "bytes"),
+       may("page", T::NUMBER, "size", "bytes of a page; size is a multiple of it"),
+       may("hpa", T::NUMBER, "none", "first address of the memory"),
+       may("access", T::WORD, "read", access, 0, "read|write"), may("result", T::ERRNO, "OK", what)},
+      {});
 
   s = "Page tables and memory";
   add(EventId::MAP, "map", s, false,
@@ -474,6 +540,8 @@ const char *type_text(const Type t) {
   case Type::FAULT: return "fault reason";
   case Type::ERRNO: return "errno";
   case Type::ERROR: return "error";
+  case Type::CALL: return "call";
+  case Type::PIECES: return "pieces";
   }
   return "?";
 }

@@ -38,6 +38,12 @@ namespace ims {
   X(SVA_UNBIND,    "sva-unbind")    \
   X(PASID_QUOTA,   "pasid-quota")   \
   X(DEVICE_SET,    "device-set")    \
+  X(CALL,          "call")          \
+  X(SHARE,         "share")         \
+  X(ADOPT,         "adopt")         \
+  X(PAGE,          "page")          \
+  X(FILE_OPEN,     "file-open")     \
+  X(FILE_PAGE,     "file-page")     \
   X(MAP,           "map")           \
   X(UNMAP,         "unmap")         \
   X(PROTECT,       "protect")       \

@@ -38,6 +38,19 @@ std::vector<std::string> field_names(const ims_uapi_struct &layout) {
   return names;
 }
 
+bool is_call_word(std::string_view text) {
+  return text == "read" || text == "write" || text == "mmap" || text == "munmap";
+}
+
+bool command_by_name(std::string_view name, uint64_t *word) {
+  for (unsigned i = 0; const ims_uapi_ioctl *row = ims_uapi_row(i); i++)
+    if (name == row->name) {
+      *word = row->word;
+      return true;
+    }
+  return false;
+}
+
 std::vector<std::string> field_names(const ims_uapi_ioctl &row) {
   std::vector<std::string> names;
   for (const ims_uapi_part &p : row.part) {

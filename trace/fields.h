@@ -17,6 +17,11 @@ struct Dialect {
 // exists and needs one).
 const ims_uapi_ioctl *find_ioctl(const Dialect &d, std::string_view text, std::vector<std::string> *names);
 
+// Recorded calls: the words that are no ioctls; and an ioctl's number by its name alone, in whichever dialect it has that
+// name. False: none has.
+bool is_call_word(std::string_view text);
+bool command_by_name(std::string_view name, uint64_t *word);
+
 // Names of an ioctl's fields, in the order of their offsets.
 std::vector<std::string> field_names(const ims_uapi_ioctl &row);
 std::vector<std::string> field_names(const ims_uapi_struct &layout);

@@ -21,12 +21,15 @@ struct Named {
 };
 
 const Named errnos[] = {
-    {"EPERM", 1},       {"ENOENT", 2},      {"ESRCH", 3},       {"EINTR", 4},      {"EIO", 5},      {"ENXIO", 6},
-    {"E2BIG", 7},       {"EBADF", 9},       {"EAGAIN", 11},     {"ENOMEM", 12},    {"EACCES", 13},  {"EFAULT", 14},
-    {"EBUSY", 16},      {"EEXIST", 17},     {"EXDEV", 18},      {"ENODEV", 19},    {"ENOTDIR", 20}, {"EINVAL", 22},
-    {"EMFILE", 24},     {"ENOTTY", 25},     {"ENOSPC", 28},     {"ESPIPE", 29},    {"ERANGE", 34},  {"ENOSYS", 38},
-    {"ENODATA", 61},    {"ETIME", 62},      {"EPROTO", 71},     {"EOVERFLOW", 75}, {"EBADFD", 77},  {"EMSGSIZE", 90},
-    {"EOPNOTSUPP", 95}, {"EADDRINUSE", 98}, {"ETIMEDOUT", 110}, {"ENOTSUPP", 524},
+    {"EPERM", 1},       {"ENOENT", 2},        {"ESRCH", 3},       {"EINTR", 4},       {"EIO", 5},
+    {"ENXIO", 6},       {"E2BIG", 7},         {"EBADF", 9},       {"EAGAIN", 11},     {"ENOMEM", 12},
+    {"EACCES", 13},     {"EFAULT", 14},       {"EBUSY", 16},      {"EEXIST", 17},     {"EXDEV", 18},
+    {"ENODEV", 19},     {"ENOTDIR", 20},      {"EISDIR", 21},     {"EINVAL", 22},     {"ENFILE", 23},
+    {"EMFILE", 24},     {"ENOTTY", 25},       {"ETXTBSY", 26},    {"EFBIG", 27},      {"ENOSPC", 28},
+    {"ESPIPE", 29},     {"EROFS", 30},        {"EPIPE", 32},      {"EDOM", 33},       {"ERANGE", 34},
+    {"EDEADLK", 35},    {"ENAMETOOLONG", 36}, {"ENOSYS", 38},     {"ELOOP", 40},      {"ENODATA", 61},
+    {"ETIME", 62},      {"EPROTO", 71},       {"EOVERFLOW", 75},  {"EBADFD", 77},     {"EMSGSIZE", 90},
+    {"EOPNOTSUPP", 95}, {"EADDRINUSE", 98},   {"ETIMEDOUT", 110}, {"ECANCELED", 125}, {"ENOTSUPP", 524},
 };
 
 const Named errors[] = {

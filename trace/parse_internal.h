@@ -4,10 +4,12 @@
 #pragma once
 
 #include "trace/arch.h"
+#include "trace/bytes.h"
 #include "trace/events.h"
 #include "trace/fields.h"
 #include "trace/text.h"
 
+#include <deque>
 #include <map>
 #include <set>
 
@@ -22,22 +24,32 @@ inline bool is_ident_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' 
 inline bool is_ident(char c) { return is_ident_start(c) || (c >= '0' && c <= '9'); }
 bool is_name(std::string_view text);
 
-// The text, a line at a time, as words.
+// The text, a line at a time, as words. No more of it is kept than the line at hand.
 class Lines {
 public:
-  Lines(std::string_view text, const std::string &name) : text_(text), name_(name) {}
+  enum : size_t { LONGEST = 64 << 20 }; // bytes of a line with those that continue it
+
+  Lines(ByteSource *bytes, const std::string &name, unsigned first = 1)
+      : bytes_(bytes), name_(name), line_(first - 1) {}
   void first_line();
+  // Tokens are valid until the next call.
   bool logical_line(std::vector<Token> *tokens);
+  const std::string &source() const { return source_; } // of that line as it stands, ends of lines included
+  unsigned first() const { return first_; }             // its number
 
 private:
   bool physical_line(std::string_view *line);
+  bool at_end();
+  bool fill();
   void split(std::string_view line, std::vector<Token> *tokens) const;
   [[noreturn]] void fail(Position at, const std::string &message) const { throw TraceError(name_, at, message); }
 
-  std::string_view text_;
-  std::string name_;
-  size_t at_ = 0;
-  unsigned line_ = 0;
+  ByteSource *bytes_;
+  std::string name_, block_, source_;
+  size_t at_ = 0; // in the block
+  bool end_ = false;
+  std::deque<std::string> lines_; // what tokens point to
+  unsigned line_, first_ = 0;
 };
 
 // What stands behind names.
@@ -88,6 +100,7 @@ protected:
   static std::string number_text(uint64_t value) { return value < 65536 ? std::to_string(value) : hex(value); }
   std::string parse_text(std::string_view text, Position at) const;
   std::string parse_bytes(std::string_view text, Position at) const;
+  std::vector<Piece> parse_pieces(std::string_view text, Position at) const;
   void check_rights(std::string_view text, Position at) const;
   void parse_list(std::string_view text, Position at, char separator, const Want &want, Value *v) const;
   Value parse_value(std::string_view text, Position at, const Want &want) const;
@@ -107,6 +120,30 @@ protected:
   ims_uapi_file file_of_event(const Event &e) const;
   bool dynamic_field(const Event &e, std::string_view key, bool output, Want *want,
                      std::vector<std::string> *names) const;
+};
+
+// Events, one after the other, and what they have made so far.
+class Parser : Fields {
+public:
+  explicit Parser(const std::string &name) : Fields(name) {}
+
+  Event parse(const std::vector<Token> &tokens);
+  // The same for an event that was no text, of a call or a page: its names are checked.
+  void admit(Event *event);
+
+private:
+  static bool split_key(const Token &t, std::string_view *key, std::string_view *value);
+  void add_arg(std::vector<Arg> *list, std::string_view key, Value value, Position at) const;
+  void parse_argument(const Token &t, size_t *place, Event *e);
+  void output_names(const Event &e, std::vector<std::string> *names) const;
+  bool want_output(const Event &e, std::string_view key, Want *want, std::vector<std::string> *names) const;
+  void parse_expectation(const Token &t, Event *e);
+  void parse_let(const Token &t, Event *e);
+  void find_arch_word(const std::vector<Token> &tokens);
+  void finish(Event *e, size_t place);
+  void need_kernel(const Event &e) const;
+
+  bool kernel_ = false;
 };
 
 } // namespace ims

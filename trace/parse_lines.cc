@@ -28,14 +28,44 @@ size_t utf8_length(std::string_view s) {
 
 } // namespace
 
-bool Lines::physical_line(std::string_view *line) {
-  if (at_ >= text_.size())
+// More of the text behind what is left of the block. False: there is none.
+bool Lines::fill() {
+  if (end_)
     return false;
-  size_t end = text_.find('\n', at_);
-  *line = text_.substr(at_, end == text_.npos ? text_.npos : end - at_);
-  at_ = end == text_.npos ? text_.size() : end + 1;
-  if (!line->empty() && line->back() == '\r')
-    line->remove_suffix(1);
+  block_.erase(0, at_);
+  at_ = 0;
+  size_t old = block_.size();
+  constexpr size_t more = 64 << 10;
+  block_.resize(old + more);
+  size_t n = bytes_->read(&block_[old], more);
+  block_.resize(old + n);
+  end_ = n == 0;
+  return n != 0;
+}
+
+bool Lines::at_end() { return at_ >= block_.size() && !fill(); }
+
+bool Lines::physical_line(std::string_view *line) {
+  if (at_end())
+    return false;
+  size_t end, from = 0; // from the line's start on
+  while ((end = block_.find('\n', at_ + from)) == block_.npos) {
+    from = block_.size() - at_;
+    if (from + source_.size() > LONGEST)
+      fail({line_ + 1, 1}, "a line of more than 64 MB");
+    if (!fill())
+      break;
+  }
+  end = end == block_.npos ? block_.size() : end + 1;
+  std::string_view whole(&block_[at_], end - at_);
+  source_ += whole;
+  at_ = end;
+  if (whole.back() == '\n')
+    whole.remove_suffix(1);
+  if (!whole.empty() && whole.back() == '\r')
+    whole.remove_suffix(1);
+  lines_.emplace_back(whole);
+  *line = lines_.back();
   line_++;
   return true;
 }
@@ -44,6 +74,8 @@ void Lines::first_line() {
   std::string_view line;
   const char *expected = "expected `iommusim-trace 1`";
   std::vector<Token> tokens;
+  source_.clear();
+  lines_.clear();
   if (!physical_line(&line))
     fail({1, 1}, std::string("the trace is empty; ") + expected + " as its first line");
   if (line.substr(0, 14) != "iommusim-trace")
@@ -116,6 +148,9 @@ void Lines::split(std::string_view line, std::vector<Token> *tokens) const {
 // A line with those that continue it: a backslash as the last word.
 bool Lines::logical_line(std::vector<Token> *tokens) {
   tokens->clear();
+  source_.clear();
+  lines_.clear();
+  first_ = line_ + 1;
   std::string_view line;
   bool any = false;
   while (physical_line(&line)) {
@@ -125,7 +160,7 @@ bool Lines::logical_line(std::vector<Token> *tokens) {
       return true;
     Position at = tokens->back().at;
     tokens->pop_back();
-    if (at_ >= text_.size())
+    if (at_end())
       fail(at, "a line is to follow behind `\\`, but the trace ends");
   }
   return any;

@@ -200,6 +200,32 @@ std::string Values::parse_bytes(std::string_view text, Position at) const {
   return out;
 }
 
+// ADDRESS:BYTES or ADDRESS:!COUNT, joined by commas.
+std::vector<Piece> Values::parse_pieces(std::string_view text, Position at) const {
+  std::vector<Piece> list;
+  for (size_t i = 0;;) {
+    size_t end = std::min(text.find(',', i), text.size());
+    std::string_view one = text.substr(i, end - i);
+    Position here = shifted(at, i);
+    size_t colon = one.find(':');
+    Piece p;
+    if (colon == one.npos || !parse_number(one.substr(0, colon), &p.addr))
+      fail(here, "found " + quote(one) + ", expected ADDRESS:BYTES, or ADDRESS:!COUNT for what could not be reached");
+    std::string_view rest = one.substr(colon + 1);
+    if (!rest.empty() && rest[0] == '!') {
+      p.fault = true;
+      if (!parse_number(rest.substr(1), &p.missing))
+        fail(shifted(here, colon + 2), "found " + quote(rest.substr(1)) + ", expected a number of bytes");
+    } else {
+      p.bytes = parse_bytes(rest, shifted(here, colon + 1));
+    }
+    list.push_back(std::move(p));
+    if (end == text.size())
+      return list;
+    i = end + 1;
+  }
+}
+
 void Values::check_rights(std::string_view text, Position at) const {
   if (text == "none" || text == "-")
     return;
@@ -337,6 +363,23 @@ Value Values::parse_value(std::string_view text, Position at, const Want &want) 
     if (text != "OK" && errno_by_name(text) < 0)
       fail_word(at, "unknown errno", text, errno_names());
     break;
+  case Type::CALL: {
+    uint64_t word;
+    if (is_call_word(text) || command_by_name(text, &word)) {
+      v.text = text;
+    } else if (is_ident_start(text.empty() ? '0' : text[0])) {
+      std::vector<std::string> names = {"read", "write", "mmap", "munmap"};
+      for (unsigned i = 0; const ims_uapi_ioctl *row = ims_uapi_row(i); i++)
+        names.push_back(row->name);
+      fail_word(at, "unknown call", text, names);
+    } else {
+      Want w = want;
+      w.high = 0xffffffff;
+      v.sums.push_back(parse_sum(text, at, w));
+    }
+    break;
+  }
+  case Type::PIECES: v.pieces = parse_pieces(text, at); break;
   case Type::ERROR: {
     int number;
     v.text = text;

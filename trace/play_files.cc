@@ -18,7 +18,7 @@ void PlayerImpl::records_read(File &f, const ims_uapi_struct &layout) {
   begin(f.name + ": read faults" + (records == 1 ? "" : ", " + std::to_string(records) + " at most"));
   buffers.process = f.process->process;
   uint64_t at = buffers.put(std::vector<uint8_t>(records * layout.size));
-  long ret = ims_read(f.file, at, records * layout.size, 0);
+  long ret = kernel_read(f, at, records * layout.size, 0);
   std::string words;
   for (unsigned n = 0; ret > 0 && n < static_cast<uint64_t>(ret) / layout.size; n++) {
     std::string before = n ? std::to_string(n) + "." : "";
@@ -52,7 +52,7 @@ void PlayerImpl::records_write(File &f, const ims_uapi_struct &layout) {
   begin(f.name + ": answer page requests: " + words);
   buffers.process = f.process->process;
   size_t size = bytes.size();
-  long ret = ims_write(f.file, buffers.put(std::move(bytes)), size, 0);
+  long ret = kernel_write(f, buffers.put(std::move(bytes)), size, 0);
   buffers.process = nullptr;
   put_result(ret);
 }
@@ -117,8 +117,8 @@ void PlayerImpl::queue_read_event(File &f) {
   uint64_t record[4] = {};
   begin(f.name + ": read an event");
   buffers.process = f.process->process;
-  long ret = ims_read(f.file, buffers.put(std::vector<uint8_t>(sizeof header + sizeof record)),
-                      sizeof header + sizeof record, 0);
+  long ret = kernel_read(f, buffers.put(std::vector<uint8_t>(sizeof header + sizeof record)),
+                         sizeof header + sizeof record, 0);
   std::string words;
   if (ret >= static_cast<long>(sizeof header)) {
     const uint8_t *bytes = buffers.list[0].bytes.data();
@@ -151,7 +151,7 @@ void PlayerImpl::read_file_event() {
   begin(f.name + ": read " + bytes_text(size) + (has("offset") ? " at " + hex(offset) : ""));
   buffers.process = f.process->process;
   uint64_t at = buffers.put(std::vector<uint8_t>(size));
-  long ret = ims_read(f.file, number("buf", at), size, offset);
+  long ret = kernel_read(f, number("buf", at), size, offset);
   std::string words;
   if (ret >= 0) {
     const std::vector<uint8_t> &bytes = buffers.list[0].bytes;
@@ -190,7 +190,7 @@ void PlayerImpl::write_file_event() {
         (bytes.size() == 4 && has("u32") ? ": " + hex(eval(*arg("u32"))) : ""));
   buffers.process = f.process->process;
   uint64_t at = buffers.put(std::move(bytes));
-  long ret = ims_write(f.file, number("buf", at), size, offset);
+  long ret = kernel_write(f, number("buf", at), size, offset);
   buffers.process = nullptr;
   put_result(ret);
 }

@@ -180,7 +180,7 @@ void PlayerImpl::ioctl_event() {
     words = "pointer " + hex(argument);
   }
   begin(f.name + ": " + text("IOCTL") + (words.empty() ? "" : ": " + words));
-  long ret = ims_ioctl(f.file, row->word, argument);
+  long ret = kernel_ioctl(f, row->word, argument);
 
   std::string came;
   auto bring = [&](const std::string &name, const ims_uapi_field &field, uint64_t value, bool changed) {
@@ -235,7 +235,7 @@ void PlayerImpl::ioctl_event() {
     file->file = ims_process_file(f.process->process, file->fd);
     file->kind = static_cast<uint8_t>(kind);
     if (file->file)
-      files.push_back(std::move(file));
+      add_file(std::move(file));
   }
   buffers.process = nullptr;
   put_result(ret, came);
@@ -253,7 +253,7 @@ void PlayerImpl::ioctl_raw_event() {
   std::string name = row ? std::string(row->name) + (*row->variant ? "/" : "") + row->variant : "unknown";
   begin(f.name + ": ioctl " + hex(word) + " (" + name + ")" +
         (given.empty() ? has("value") ? " with " + hex(argument) : "" : " with " + bytes_text(given.size())));
-  long ret = ims_ioctl(f.file, static_cast<uint32_t>(word), argument);
+  long ret = kernel_ioctl(f, static_cast<uint32_t>(word), argument);
   put("bytes", Type::BYTES, 0).text.assign(buffers.list[0].bytes.begin(), buffers.list[0].bytes.end());
   buffers.process = nullptr;
   put_result(ret);

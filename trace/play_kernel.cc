@@ -66,8 +66,13 @@ void PlayerImpl::open_event() {
   f->process = &process_named("process");
   std::string path = text("PATH");
   begin(f->process->name + ": open(" + path + "), called " + f->name);
+  Calling opening; // of a recorded program: its side hands the number out
+  opening.process = f->process;
+  opening.fds = {static_cast<int64_t>(number("fd", 1 << 20))};
+  calling = f->process->outside ? &opening : nullptr;
   int ret = ims_open(f->process->process, path.c_str(), &f->file);
-  if (ret >= 0 && has("fd")) {
+  calling = nullptr;
+  if (ret >= 0 && has("fd") && !f->process->outside) {
     uint64_t fd = number("fd");
     int err = ims_file_set_fd(f->file, fd > 0x7fffffff ? -1 : static_cast<int>(fd));
     if (err < 0) {
@@ -79,15 +84,24 @@ void PlayerImpl::open_event() {
   }
   if (ret >= 0) {
     f->fd = ret;
-    f->kind = ims_file_kind(f->file);
-    files.push_back(std::move(f));
+    f->kind = static_cast<uint8_t>(ims_file_kind(f->file));
+    add_file(std::move(f));
   }
   put_result(ret);
+}
+
+File &PlayerImpl::add_file(std::unique_ptr<File> f) {
+  if (options.recorder)
+    f->recorded = options.recorder->known_file(f->name);
+  files.push_back(std::move(f));
+  return *files.back();
 }
 
 void PlayerImpl::close_event() {
   File &f = file_named();
   begin(f.process->name + ": close(" + f.name + ")");
+  if (options.recorder)
+    options.recorder->forget_file(f.recorded);
   put_result(ims_close(f.file));
   for (auto it = files.begin(); it != files.end(); ++it)
     if (it->get() == &f) {
@@ -99,6 +113,8 @@ void PlayerImpl::close_event() {
 // The buffers answer for themselves; all else is the process's own memory.
 bool PlayerImpl::on_user_read(void *ctx, void *dst, uint64_t src, size_t len) {
   auto *self = static_cast<PlayerImpl *>(ctx);
+  if (self->calling)
+    return self->call_read(dst, src, len);
   UserBuffers &b = self->buffers;
   uint64_t off;
   if (std::vector<uint8_t> *bytes = b.find(src, &off)) {
@@ -112,6 +128,8 @@ bool PlayerImpl::on_user_read(void *ctx, void *dst, uint64_t src, size_t len) {
 
 bool PlayerImpl::on_user_write(void *ctx, uint64_t dst, const void *src, size_t len) {
   auto *self = static_cast<PlayerImpl *>(ctx);
+  if (self->calling)
+    return self->call_write(dst, src, len);
   UserBuffers &b = self->buffers;
   uint64_t off;
   if (std::vector<uint8_t> *bytes = b.find(dst, &off)) {

@@ -196,14 +196,13 @@ void PlayerImpl::device_event() {
 void PlayerImpl::process_event() {
   auto p = std::make_unique<Process>();
   p->name = text("NAME");
-  begin("process " + p->name);
+  p->player = this;
+  if (has("outside"))
+    p->outside = std::make_unique<Outside>();
+  begin("process " + p->name + (has("outside") ? ", as it was recorded" : ""));
   int err = ims_process_new(kernel, &p->process);
   if (!err) {
-    ims_user user = {};
-    user.ctx = this;
-    user.read = on_user_read;
-    user.write = on_user_write;
-    ims_process_set_user(p->process, &user);
+    set_user(*p);
     processes.push_back(std::move(p));
   }
   put_error(err);

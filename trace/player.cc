@@ -14,8 +14,10 @@ unsigned Translation::configuration() const {
   return n;
 }
 
+Player::Player(EventStream *events, const PlayOptions &options, PlayObserver *observer)
+    : impl_(std::make_unique<PlayerImpl>(events, options, observer)) {}
 Player::Player(const Trace &trace, const PlayOptions &options, PlayObserver *observer)
-    : impl_(std::make_unique<PlayerImpl>(trace, options, observer)) {}
+    : own_(std::make_unique<TraceEvents>(trace)), impl_(std::make_unique<PlayerImpl>(own_.get(), options, observer)) {}
 Player::~Player() = default;
 void Player::run() { impl_->run(); }
 const PlayCounters &Player::counters() const { return impl_->count; }
@@ -36,7 +38,7 @@ std::vector<DeviceView> Player::devices() const {
   return list;
 }
 
-PlayerImpl::PlayerImpl(const Trace &t, const PlayOptions &o, PlayObserver *obs) : trace(t), options(o), observer(obs) {
+PlayerImpl::PlayerImpl(EventStream *e, const PlayOptions &o, PlayObserver *obs) : events(e), options(o), observer(obs) {
   ims_mem_init(&mem);
 }
 
@@ -52,7 +54,7 @@ PlayerImpl::~PlayerImpl() {
   ims_mem_fini(&mem);
 }
 
-void PlayerImpl::fail(Position at, const std::string &message) const { throw TraceError(trace.name, at, message); }
+void PlayerImpl::fail(Position at, const std::string &message) const { throw TraceError(events->name(), at, message); }
 
 // ---- Values ---------------------------------------------------------------------------------------------------------
 
@@ -221,6 +223,7 @@ std::string Outcome::print() const {
     return words;
   }
   case Type::BYTES: return hex_bytes(text);
+  case Type::PIECES: return print_pieces(pieces);
   case Type::NUMBER:
     if (hexadecimal)
       return hex(number);
@@ -241,9 +244,31 @@ bool PlayerImpl::place_hpa(const std::string &space, uint64_t addr, uint64_t *hp
   return true;
 }
 
+// The first of them that differs goes into the texts.
+static bool same_pieces(const std::vector<Piece> &want, const std::vector<Piece> &came, std::string *expected,
+                        std::string *got) {
+  size_t i = 0;
+  while (i < want.size() && i < came.size() && want[i] == came[i])
+    i++;
+  if (i == want.size() && i == came.size())
+    return true;
+  auto shortened = [](const std::vector<Piece> &list, size_t at) {
+    if (at >= list.size())
+      return std::string("nothing");
+    constexpr size_t most = 200;
+    std::string words = print_pieces({list[at]});
+    return words.size() > most ? words.substr(0, most) + "..." : words;
+  };
+  *expected = shortened(want, i);
+  *got = shortened(came, i);
+  return false;
+}
+
 // One expectation against what came.
 bool PlayerImpl::holds(const Arg &x, const Outcome *came, std::string *expected, std::string *got) const {
   const Value &v = x.value;
+  if (v.type == Type::PIECES) // may be long
+    return same_pieces(v.pieces, came ? came->pieces : std::vector<Piece>(), expected, got);
   *expected = print_value(v);
   *got = came ? came->print() : "nothing";
   switch (v.type) {
@@ -328,6 +353,8 @@ void PlayerImpl::finish() {
     else
       variables[l.name] = o->type == Type::LIST ? o->list[0] : o->number;
   }
+  observer->outcomes(*event, outputs);
+  record_event();
   observer->end(*event, static_cast<unsigned>(event->expects.size()), failed);
 }
 
@@ -366,6 +393,12 @@ void PlayerImpl::play(const Event &e) {
   case EventId::SVA_UNBIND: sva_unbind_event(); break;
   case EventId::PASID_QUOTA: pasid_quota_event(); break;
   case EventId::DEVICE_SET: device_set_event(); break;
+  case EventId::CALL: call_event(); break;
+  case EventId::SHARE: share_event(); break;
+  case EventId::ADOPT: adopt_event(); break;
+  case EventId::PAGE: page_event(); break;
+  case EventId::FILE_OPEN: file_open_event(); break;
+  case EventId::FILE_PAGE: page_event(); break;
   case EventId::MAP: map_event(); break;
   case EventId::UNMAP: unmap_event(); break;
   case EventId::PROTECT: protect_event(); break;
@@ -395,9 +428,33 @@ void PlayerImpl::play(const Event &e) {
   finish();
 }
 
+// ---- Recording ------------------------------------------------------------------------------------------------------
+
+// Events that called the kernel through a file are recorded as that call, all others by their words. Behind a call stand the
+// names that the event has given: to numbers, and to a descriptor that it made.
+void PlayerImpl::record_event() {
+  Recorder *r = options.recorder;
+  if (!r)
+    return;
+  if (r->calls() == calls_before) {
+    r->text(print_event(*event) + "\n");
+    return;
+  }
+  calls_before = r->calls();
+  for (const Let &l : event->lets) {
+    auto v = variables.find(l.name);
+    if (v != variables.end())
+      r->text("let " + l.name + "=" + hex(v->second) + "\n");
+  }
+  const Value *made = event->info->id == EventId::IOCTL ? arg("file") : nullptr;
+  File *f = made ? lookup(files, made->text) : nullptr;
+  if (f && f->recorded >= 0)
+    r->text("adopt " + f->name + " process=" + f->process->name + " fd=" + std::to_string(f->fd) + "\n");
+}
+
 void PlayerImpl::run() {
-  for (const Event &e : trace.events)
-    play(e);
+  while (const Event *e = events->next())
+    play(*e);
 }
 
 } // namespace ims

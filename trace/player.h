@@ -35,6 +35,7 @@ struct Outcome {
   const Arch *arch = nullptr;                   // FAULT: whose
   std::string text;                             // WORD, NAME; BYTES: the bytes
   std::vector<uint64_t> list;                   // LIST
+  std::vector<Piece> pieces;                    // PIECES
   const struct ims_uapi_field *field = nullptr; // BITS: its names
   bool hexadecimal = false, is_signed = false;
 
@@ -50,6 +51,7 @@ struct Failure {
 class PlayObserver {
 public:
   virtual ~PlayObserver() = default;
+  virtual bool wants_words() const { return true; } // false: those of `begin` and `result` need not be made
   virtual void begin(const Event &, const std::string & /*words*/) {}                           // an event begins
   virtual void heading(const std::string &) {}                                                  // `say`
   virtual void note(const ims_note &) {}                                                        // what the kernel did
@@ -58,6 +60,7 @@ public:
   virtual void told(const Explain &) {}
   virtual void result(const std::string & /*words*/, bool /*good*/) {} // how the event ended
   virtual void failure(const Failure &) {}
+  virtual void outcomes(const Event &, const std::vector<Outcome> &) {} // what came of it, all of it
   virtual void end(const Event &, unsigned /*expectations*/, unsigned /*failed*/) {}
 };
 
@@ -76,7 +79,9 @@ public:
   virtual void translate(const ims_endpoint &device, const ims_request &request, Translation *made) = 0;
 };
 
+class EventStream;
 class PlayerImpl;
+class Recorder;
 
 struct PlayOptions {
   // Knobs and capabilities that go over what the trace says of its units.
@@ -88,7 +93,9 @@ struct PlayOptions {
   bool explain = false;      // tell translations step by step
   unsigned explain_line = 0; // only those of the event of this line; 0: all
   uint64_t max_dma = ~0ull;  // refuse traces that ask for more
-  PlayTime *time = nullptr;  // NULL: untimed. Translations cannot be told step by step then
+  // Records the run: calls as `call`, all else as it is. Made by the caller, who finishes it after run().
+  Recorder *recorder = nullptr;
+  PlayTime *time = nullptr; // NULL: untimed. Translations cannot be told step by step then
 };
 
 struct PlayCounters {
@@ -112,6 +119,8 @@ struct DeviceView {
 
 class Player {
 public:
+  // Events are taken as they are played, and not kept.
+  Player(EventStream *events, const PlayOptions &options, PlayObserver *observer);
   Player(const Trace &trace, const PlayOptions &options, PlayObserver *observer);
   ~Player();
   Player(const Player &) = delete;
@@ -127,6 +136,7 @@ public:
   ims_mem *memory();
 
 private:
+  std::unique_ptr<EventStream> own_;
   std::unique_ptr<PlayerImpl> impl_;
 };
 

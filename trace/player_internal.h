@@ -8,7 +8,12 @@
 #include "trace/fields.h"
 #include "trace/names.h"
 #include "trace/player.h"
+#include "trace/record.h"
+#include "trace/stream.h"
 #include "trace/text.h"
+
+#include <array>
+#include <unordered_map>
 
 namespace ims {
 
@@ -58,10 +63,64 @@ struct Device {
   uint64_t resumed = 0; // since the event `outcome` looked
 };
 
+// What was found behind addresses, or bytes of a file, of a recorded program: the newest answer for each.
+struct Answer {
+  uint64_t hpa = 0, page = 0; // page 0: all of it is one
+  int error = 0;
+};
+
+class AnswerMap {
+public:
+  void put(uint64_t start, uint64_t size, const Answer &a);
+  // NULL: nothing is known. *hpa is meant with error 0.
+  const Answer *find(uint64_t at, uint64_t *hpa, uint64_t *left) const;
+
+private:
+  struct Range {
+    uint64_t end, origin; // where the answer's hpa is
+    Answer answer;
+  };
+  std::map<uint64_t, Range> ranges_; // by their start; they do not overlap
+};
+
+struct Outside {
+  AnswerMap pages[2]; // to read, to write
+  std::map<uint64_t, std::array<AnswerMap, 2>> files;
+  std::map<int, std::pair<int, uint64_t>> opens; // by descriptor: errno, file
+
+  static int page(const AnswerMap *map, uint64_t at, bool write, uint64_t *hpa, uint64_t *left);
+};
+
+// What devices have stored in memory of programs.
+class RemoteMemory {
+public:
+  void read(uint64_t hpa, void *buf, size_t len) const; // zeros at first
+  void write(uint64_t hpa, const void *buf, size_t len);
+
+private:
+  enum : uint64_t { PAGE = 4096 };
+  std::unordered_map<uint64_t, std::vector<uint8_t>> pages_;
+};
+
 struct Process {
   std::string name;
+  PlayerImpl *player = nullptr;
   ims_process *process = nullptr;
   bool exited = false;
+  std::unique_ptr<Outside> outside; // NULL: it is simulated
+  int recorded = -1;                // its number with the recorder
+  RecordedUser recording;
+};
+
+// A recorded call while it is made again.
+struct Calling {
+  Process *process = nullptr;
+  const std::vector<Piece> *in = nullptr, *seen = nullptr, *expected = nullptr;
+  size_t in_next = 0, seen_next = 0;
+  std::vector<int64_t> fds;
+  std::vector<Piece> out, stored; // as they come
+
+  const Piece *take_seen(uint64_t hpa, size_t len);
 };
 
 struct Vm {
@@ -89,6 +148,7 @@ struct File {
   ims_file *file = nullptr;
   int fd = -1;
   uint8_t kind = IMS_FILE_CONTAINER; // enum ims_uapi_file
+  int recorded = -1;                 // its number with the recorder
 };
 
 struct Sva {
@@ -130,11 +190,11 @@ struct UserBuffers {
 
 class PlayerImpl {
 public:
-  PlayerImpl(const Trace &trace, const PlayOptions &options, PlayObserver *observer);
+  PlayerImpl(EventStream *events, const PlayOptions &options, PlayObserver *observer);
   ~PlayerImpl();
   void run();
 
-  const Trace &trace;
+  EventStream *events;
   PlayOptions options;
   PlayObserver *observer;
   PlayCounters count;
@@ -152,6 +212,10 @@ public:
   std::vector<std::unique_ptr<Sva>> svas;
   std::map<std::string, uint64_t> variables;
   UserBuffers buffers;
+  Calling *calling = nullptr; // a recorded call is being made
+  AnswerMap outside_memory;   // hpas of pages of recorded programs
+  RemoteMemory remote;
+  std::map<uint64_t, uint64_t> cookies; // of mmap: the record's to ours
 
   bool over = false;
 
@@ -213,6 +277,23 @@ public:
   static void on_note(void *ctx, const ims_note *note);
   static bool on_user_read(void *ctx, void *dst, uint64_t src, size_t len);
   static bool on_user_write(void *ctx, uint64_t dst, const void *src, size_t len);
+  static int on_user_page(void *ctx, uint64_t va, bool write, uint64_t *hpa, uint64_t *left);
+  static int on_user_file_open(void *ctx, int fd, uint64_t *file);
+  static int on_user_file_page(void *ctx, uint64_t file, uint64_t offset, bool write, uint64_t *hpa, uint64_t *left);
+  static int on_user_fd_new(void *ctx);
+  static int on_remote_read(void *ctx, uint64_t hpa, void *buf, size_t len);
+  static int on_remote_write(void *ctx, uint64_t hpa, const void *buf, size_t len);
+  void set_user(Process &p);
+  bool call_read(void *dst, uint64_t src, size_t len);
+  bool call_write(uint64_t dst, const void *src, size_t len);
+  long kernel_ioctl(File &f, uint32_t word, uint64_t argument);
+  long kernel_read(File &f, uint64_t buf, size_t len, uint64_t offset);
+  long kernel_write(File &f, uint64_t buf, size_t len, uint64_t offset);
+  long make_call(File &f, const std::string &call, uint32_t word, uint64_t *cookie);
+  File &add_file(std::unique_ptr<File> f);
+  void record_event();
+  uint64_t calls_before = 0; // that were recorded before this event
+  Process &outside_named() const;
   void translate(const Device &d, const ims_request &req, ims_result *res);
   void translate_untimed(ims_iommu *unit, Translation *t);
   void resume(Device &d, const ims_resume &resume);
@@ -248,6 +329,11 @@ public:
   void sva_unbind_event();
   void pasid_quota_event();
   void device_set_event();
+  void call_event();
+  void share_event();
+  void adopt_event();
+  void page_event();
+  void file_open_event();
   void map_event();
   void unmap_event();
   void protect_event();

@@ -46,10 +46,17 @@ std::string quoted_text(const std::string &s) {
   return out + "\"";
 }
 
+void append_hex(std::string *out, std::string_view bytes) {
+  static const char digits[] = "0123456789abcdef";
+  for (char c : bytes) {
+    *out += digits[static_cast<unsigned char>(c) >> 4];
+    *out += digits[c & 15];
+  }
+}
+
 std::string bytes_hex(const std::string &bytes) {
   std::string out;
-  for (char c : bytes)
-    out += format("%02x", static_cast<unsigned char>(c));
+  append_hex(&out, bytes);
   return out;
 }
 
@@ -68,7 +75,7 @@ bool same(const std::vector<Arg> &a, const std::vector<Arg> &b) {
 } // namespace
 
 bool same(const Value &a, const Value &b) {
-  return a.type == b.type && a.text == b.text &&
+  return a.type == b.type && a.text == b.text && a.pieces == b.pieces &&
          std::equal(a.sums.begin(), a.sums.end(), b.sums.begin(), b.sums.end(),
                     [](const Sum &x, const Sum &y) { return same(x, y); });
 }
@@ -88,9 +95,23 @@ std::string print_value(const Value &v) {
   case Type::PLACE: return (v.text.empty() ? "" : v.text + ":") + sums_text(v.sums, ",");
   case Type::BYTES: return bytes_hex(v.text);
   case Type::TEXT: return quoted_text(v.text);
-  case Type::FAULT: return v.text.empty() ? sums_text(v.sums, ",") : v.text;
+  case Type::FAULT:
+  case Type::CALL: return v.text.empty() ? sums_text(v.sums, ",") : v.text;
+  case Type::PIECES: return print_pieces(v.pieces);
   default: return v.text;
   }
+}
+
+std::string print_pieces(const std::vector<Piece> &pieces) {
+  std::string out;
+  for (const Piece &p : pieces) {
+    out += (out.empty() ? "" : ",") + hex(p.addr) + ":";
+    if (p.fault)
+      out += "!" + std::to_string(p.missing);
+    else
+      append_hex(&out, p.bytes);
+  }
+  return out;
 }
 
 std::string print_event(const Event &e) {

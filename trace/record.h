@@ -79,6 +79,11 @@ public:
   int process();
   void exit(int process);
 
+  // The same for those that the text has made itself, under its own names.
+  int known_process(std::string_view name);
+  int known_file(std::string_view name);
+  void forget_file(int file);
+
   // What ims_open() (and what the program's side made of the number) returned: the descriptor's number or -errno. Returns
   // the file, or -1 when there is none.
   int open(int process, std::string_view path, long result);

@@ -372,6 +372,8 @@ TEST(Events, ExamplesAreLinesThatAreUnderstood) {
     if (e.id == EventId::READ_FILE || e.id == EventId::WRITE_FILE || e.id == EventId::POLL)
       needed += "open i0 /dev/iommu process=vmm\nopen d0 /dev/vfio/devices/vfio0 process=vmm\n"
                 "ioctl i0 IOMMU_FAULT_QUEUE_ALLOC file=q0\n";
+    if (std::string(e.section) == "Recorded calls")
+      needed += "process p0 outside\nprocess p1 outside\nopen f0 /dev/iommu process=p0\n";
     needed += "let pasid=1 grp=1 bar0=0\n";
     std::string example = e.example;
     // Names that exist already get a second one.
