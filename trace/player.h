@@ -7,6 +7,7 @@
 #include "trace/event.h"
 #include "trace/explain.h"
 #include "uapi/kernel.h"
+#include "uapi/layout.h"
 
 #include <map>
 #include <memory>
