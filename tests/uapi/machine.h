@@ -224,6 +224,10 @@ public:
   std::vector<ims_resume> resumes;
   bool device_answers = true;
   std::function<void(const Note &)> on_note;
+  // What units send to devices, besides the records above; the answer of on_invalidate is the device's.
+  std::function<bool(const ims_ats_invalidation &)> on_invalidate;
+  std::function<void(const ims_page_response &)> on_response;
+  std::function<void(const ims_resume &)> on_resume;
 
 private:
   ims_iommu_bus Bus() { return {this, Message, AtsInvalidate, PageResponse, Resume, nullptr}; }
@@ -241,12 +245,20 @@ private:
   static bool AtsInvalidate(void *ctx, const ims_ats_invalidation *inv) {
     auto *m = static_cast<Machine *>(ctx);
     m->invalidations.push_back(*inv);
-    return m->device_answers;
+    return m->on_invalidate ? m->on_invalidate(*inv) : m->device_answers;
   }
   static void PageResponse(void *ctx, const ims_page_response *resp) {
-    static_cast<Machine *>(ctx)->responses.push_back(*resp);
+    auto *m = static_cast<Machine *>(ctx);
+    m->responses.push_back(*resp);
+    if (m->on_response)
+      m->on_response(*resp);
   }
-  static void Resume(void *ctx, const ims_resume *resume) { static_cast<Machine *>(ctx)->resumes.push_back(*resume); }
+  static void Resume(void *ctx, const ims_resume *resume) {
+    auto *m = static_cast<Machine *>(ctx);
+    m->resumes.push_back(*resume);
+    if (m->on_resume)
+      m->on_resume(*resume);
+  }
 };
 
 // A process that has a device in its container: what a VMM does before it can use the series.

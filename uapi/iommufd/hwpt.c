@@ -16,6 +16,7 @@ void ims_hwpt_paging_release(struct object *o) {
     ims_iopt_remove_domain(&h->ioas->iopt, h->h.d);
     ims_hdomain_free(h->h.d);
   }
+  ims_hwpt_fault_put(&h->h);
   h->ioas->obj.users--;
 }
 
@@ -61,6 +62,7 @@ void ims_hwpt_nested_release(struct object *o) {
   struct hwpt_nested *n = (struct hwpt_nested *)o;
   if (n->h.d)
     ims_hdomain_free(n->h.d);
+  ims_hwpt_fault_put(&n->h);
   if (n->viommu)
     n->viommu->obj.users--;
   else
@@ -115,7 +117,7 @@ long ims_cmd_iommu_hwpt_alloc(struct ucmd *u, struct ims_iommu_hwpt_alloc *c) {
   struct object *pt = ims_object_find(u->ctx, c->pt_id, OBJ_NONE), *made = NULL;
   int err = -EINVAL;
   if (pt && pt->type == OBJ_IOAS) {
-    if (c->flags & ~known)
+    if ((c->flags & ~known) || ((c->flags & IMS_HWPT_FAULT_ID_VALID) && (c->flags & IMS_HWPT_NEST_PARENT)))
       return -EOPNOTSUPP;
     struct hwpt_paging *h = ims_hwpt_paging_new((struct ioas *)pt, idev, c->flags, false, &err);
     made = h ? &h->h.obj : NULL;
@@ -126,6 +128,8 @@ long ims_cmd_iommu_hwpt_alloc(struct ucmd *u, struct ims_iommu_hwpt_alloc *c) {
     struct hwpt_nested *n = ims_viommu_hwpt_nested((struct viommu *)pt, idev, c->flags, &data, &err);
     made = n ? &n->h.obj : NULL;
   }
+  if (!err && (c->flags & IMS_HWPT_FAULT_ID_VALID))
+    err = ims_hwpt_fault_set((struct hwpt *)made, c->fault_id);
   if (!err)
     err = ims_object_publish(made);
   if (!err) {

@@ -6,6 +6,7 @@
 //   ioas.c     address spaces: the ioctls (3.4)         iopt.c  areas, allowed and reserved ranges, domains below
 //   pages.c    user memory behind areas, pinned
 //   hwpt.c     hardware page tables: paging, nested (3.6)
+//   fault.c    fault queues (3.8)
 //   device.c   devices bound and attached, groups, PASIDs (3.5, 3.9)
 //   cdev.c     /dev/vfio/devices/vfioN
 //   viommu.c   virtual IOMMUs (3.8)     vdevice.c  devices behind them    veventq.c  their events     hw_queue.c  their queues
@@ -76,6 +77,7 @@ void ims_viommu_release(struct object *o);
 void ims_vdevice_release(struct object *o);
 void ims_veventq_release(struct object *o);
 void ims_hw_queue_release(struct object *o);
+void ims_fault_release(struct object *o);
 
 // ---- The dispatcher (main.c) ----------------------------------------------------------------------------------------
 
@@ -227,6 +229,10 @@ struct hwpt_nested {
 
 struct hwpt_paging *ims_hwpt_paging_new(struct ioas *s, struct idev *idev, uint32_t flags, bool automatic, int *err);
 struct hwpt_paging *ims_hwpt_parent(const struct hwpt *h); // itself, or below a nested one
+
+// A table's page requests go to fault queue `id` (fault.c). -ENOENT: none of this id. And: the table goes.
+int ims_hwpt_fault_set(struct hwpt *h, uint32_t id);
+void ims_hwpt_fault_put(struct hwpt *h);
 
 // ---- Devices (device.c) ---------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ static void (*const release[OBJ_TYPES])(struct object *) = {
     [OBJ_VDEVICE] = ims_vdevice_release,
     [OBJ_VEVENTQ] = ims_veventq_release,
     [OBJ_HW_QUEUE] = ims_hw_queue_release,
+    [OBJ_FAULT] = ims_fault_release,
 };
 
 void *ims_object_alloc(struct ictx *ctx, size_t size, enum object_type type) {
