@@ -19,8 +19,8 @@ public:
   Endpoint &operator=(const Endpoint &) = delete;
 
   // PASID < 0: none.
-  ims_dma_end Dma(uint64_t iova, unsigned access = IMS_ACC_R, int64_t pasid = -1, bool ats = true,
-                  void *data = nullptr, uint64_t len = 8) {
+  ims_dma_end Dma(uint64_t iova, unsigned access = IMS_ACC_R, int64_t pasid = -1, bool ats = true, void *data = nullptr,
+                  uint64_t len = 8) {
     ims_dma d{};
     d.iova = iova;
     d.len = len;
