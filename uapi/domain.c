@@ -189,6 +189,7 @@ int ims_hdomain_new_paging(struct ims_kernel *k, const struct host_unit *u, unsi
     return -ENOMEM;
   d->k = k;
   d->type = HDOMAIN_PAGING;
+  d->ops = u->ops;
   int err = u->ops->paging_format(u, want, d->paging);
   if (!err) {
     d->paging->pgt.fmt = &d->paging->fmt;
@@ -216,6 +217,8 @@ void ims_hdomain_free(struct hdomain *d) {
     d->paging->soft->free(d->paging);
   else if (d->type == HDOMAIN_PAGING)
     ims_pgt_destroy(&d->paging->pgt, &d->k->tables);
+  if (d->driver_free)
+    d->driver_free(d);
   if (d->parent)
     d->parent->users--;
   free(d);
@@ -229,29 +232,38 @@ struct attachment *ims_attachment(const struct ims_device *dev, uint32_t pasid) 
   return a;
 }
 
-// The domain of a new or changing attachment gets its id, and tags for the caches that it will fill. Before hardware is
-// told: a change of the parent meanwhile concerns them.
-static int join(struct attachment *a, struct domain_unit **out) {
-  struct host_unit *u = a->dev->unit;
-  struct hdomain *d = a->domain, *tables = d->type == HDOMAIN_NESTED ? d->parent : d;
-  int err = tables->type == HDOMAIN_PAGING ? u->ops->compatible(u, tables) : 0;
+// Nothing has been changed yet.
+static int check(const struct ims_device *dev, uint32_t pasid, const struct hdomain *d) {
+  const struct host_unit *u = dev->unit;
+  const struct hdomain *tables = d->type == HDOMAIN_NESTED ? d->parent : d;
+  int err = tables && tables->type == HDOMAIN_PAGING ? u->ops->compatible(dev->unit, tables) : 0;
   if (!err && d->sink && d->sink->required && u->ops->iopf_check)
-    err = u->ops->iopf_check(a->dev); // Facts 4.1, B5
-  if (err)
-    return err;
+    err = u->ops->iopf_check(dev); // Facts 4.1, B5
+  return !err && u->ops->check ? u->ops->check(dev, pasid, d) : err;
+}
+
+// The domain gets an id on the unit, and the tags of this attachment. a->domain and a->devtlb, nesting_devtlb are set.
+static int join(struct attachment *a, struct hdomain *d, struct domain_unit **out) {
+  struct host_unit *u = a->dev->unit;
   struct domain_unit *du = du_get(d, u);
   if (!du)
     return -ENOMEM;
-  if (!du->users)
-    err = id_alloc(u, d, &du->did);
-  if (err) {
-    du_put(d, du);
-    return err;
+  int err = du->users ? 0 : id_alloc(u, d, &du->did);
+  if (!err) {
+    du->users++;
+    a->domain = d;
+    if (assign_tags(a, du)) {
+      d->users++;
+      *out = du;
+      return 0;
+    }
+    remove_tags(a, du);
+    if (!--du->users)
+      id_free(u, d, du->did);
+    err = -ENOMEM;
   }
-  du->users++;
-  d->users++;
-  *out = du;
-  return assign_tags(a, du) ? 0 : -ENOMEM;
+  du_put(d, du);
+  return err;
 }
 
 static void leave(struct attachment *a, struct domain_unit *du) {
@@ -264,22 +276,22 @@ static void leave(struct attachment *a, struct domain_unit *du) {
 }
 
 int ims_attach(struct ims_device *dev, uint32_t pasid, struct hdomain *d, struct attachment **out) {
-  struct domain_unit *du = NULL;
+  struct domain_unit *du;
   if (ims_attachment(dev, pasid))
     return -EBUSY;
+  int err = check(dev, pasid, d);
+  if (err)
+    return err;
   struct attachment *a = calloc(1, sizeof *a);
   if (!a)
     return -ENOMEM;
   a->key.device = dev->id;
   a->key.pasid = pasid;
   a->dev = dev;
-  a->domain = d;
-  int err = join(a, &du);
-  if (!err)
-    err = dev->unit->ops->attach(dev, pasid, d, du->did);
+  err = join(a, d, &du);
+  if (!err && (err = dev->unit->ops->attach(dev, pasid, d, du->did)) != 0)
+    leave(a, du);
   if (err) {
-    if (du)
-      leave(a, du);
     free(a);
     return err;
   }
@@ -300,42 +312,99 @@ void ims_detach(struct attachment *a, bool gone) {
   free(a);
 }
 
-// The driver changes from one to the other.
-static int replace_in_place(struct attachment *a, struct hdomain *d) {
-  struct host_unit *u = a->dev->unit;
-  struct domain_unit *was = ims_domain_unit(a->domain, u), *du = NULL;
-  struct attachment next = {.key = a->key, .dev = a->dev, .domain = d};
-  int err = join(&next, &du);
-  if (!err)
-    err = u->ops->replace(a->dev, a->key.pasid, a->domain, was->did, d, du->did);
-  if (err) {
-    if (du)
-      leave(&next, du);
-    return err;
-  }
-  ims_iopf_drop(a->dev, a->key.pasid);
-  leave(a, was);
-  a->domain = d;
-  a->devtlb = next.devtlb;
-  a->nesting_devtlb = next.nesting_devtlb;
-  return 0;
+static void back(struct ims_device *dev, uint32_t pasid, const struct hdomain *old, uint16_t id, int err) {
+  int again = dev->unit->ops->attach(dev, pasid, old, id);
+  if (again)
+    ims_log(dev->k, IMS_LOG_ERROR, dev->unit, "a device is left without a domain: error %d after error %d", again, err);
 }
 
-// In place, where the driver can: the device's requests meet the old domain or the new one. Else there is a moment without
-// (VT-d, facts 4.1, B1), and the old domain comes back if the new one is refused.
+// What can be refused is refused before anything changes. Then in place, where the driver can: the device's requests meet
+// the old domain or the new one. Else there is a moment without (facts 4.1, B1): a PASID's entry is torn down when the new
+// domain has its id and its tags; for requests without PASID the old domain gives its own up first.
 int ims_replace(struct ims_device *dev, uint32_t pasid, struct hdomain *d, struct attachment **out) {
+  const struct host_ops *ops = dev->unit->ops;
   struct attachment *a = ims_attachment(dev, pasid);
   if (!a)
     return ims_attach(dev, pasid, d, out);
-  if (a->domain == d || dev->unit->ops->replace) {
-    *out = a;
-    return a->domain == d ? 0 : replace_in_place(a, d);
-  }
+  *out = a;
   struct hdomain *old = a->domain;
-  ims_detach(a, false);
-  int err = ims_attach(dev, pasid, d, out), again;
-  if (err && (again = ims_attach(dev, pasid, old, &a)) != 0)
-    ims_log(dev->k, IMS_LOG_ERROR, dev->unit, "a device is left without a domain: error %d after error %d", again, err);
+  if (old == d)
+    return 0;
+  int err = check(dev, pasid, d);
+  if (err)
+    return err;
+  struct domain_unit *was = ims_domain_unit(old, dev->unit), *du = NULL;
+  struct attachment fresh = {.key = a->key, .dev = dev};
+  if (pasid || ops->replace) {
+    err = join(&fresh, d, &du);
+    if (err)
+      return err;
+    err = ops->replace ? ops->replace(dev, pasid, old, was->did, d, du->did) : -EAGAIN;
+    if (err == -EAGAIN) {
+      ops->detach(dev, pasid, old, was->did, false);
+      err = ops->attach(dev, pasid, d, du->did);
+      if (err)
+        back(dev, pasid, old, was->did, err);
+    }
+    if (!err)
+      ims_iopf_drop(dev, pasid);
+    leave(err ? &fresh : a, err ? du : was);
+    if (err)
+      return err;
+  } else {
+    ops->detach(dev, pasid, old, was->did, false);
+    ims_iopf_drop(dev, pasid);
+    leave(a, was);
+    err = join(&fresh, d, &du);
+    if (!err && (err = ops->attach(dev, pasid, d, du->did)) != 0)
+      leave(&fresh, du);
+    if (err) { // the old one again; it may have got another id
+      int again = join(&fresh, old, &was);
+      if (again) {
+        ims_log(dev->k, IMS_LOG_ERROR, dev->unit, "a device is left without a domain: error %d after error %d", again,
+                err);
+        old->users--;
+        dev->attachments--;
+        HASH_DEL(dev->k->attachments, a);
+        free(a);
+        *out = NULL;
+        return err;
+      }
+      back(dev, pasid, old, was->did, err);
+      d = old;
+    }
+  }
+  a->domain = d;
+  a->devtlb = fresh.devtlb;
+  a->nesting_devtlb = fresh.nesting_devtlb;
+  return err;
+}
+
+// Attachments of the domain, then those of domains nested on it; stops at the first error.
+static int switch_dirty(struct hdomain *d, bool on) {
+  struct attachment *a, *next;
+  for (unsigned nested = 0; nested < 2; nested++)
+    HASH_ITER(hh, d->k->attachments, a, next) {
+      const struct host_ops *ops = a->dev->unit->ops;
+      if (!ops->set_dirty || (nested ? a->domain->parent : a->domain) != d)
+        continue;
+      int err = ops->set_dirty(a->dev, a->key.pasid, a->domain, ims_domain_unit(a->domain, a->dev->unit)->did, on);
+      if (err)
+        return err;
+    }
+  return 0;
+}
+
+int ims_hdomain_set_dirty(struct hdomain *d, bool on) {
+  if (!d->paging->tracks)
+    return -EOPNOTSUPP;
+  if (d->paging->dirty == on)
+    return 0;
+  int err = switch_dirty(d, on);
+  if (err)
+    switch_dirty(d, d->paging->dirty);
+  else
+    d->paging->dirty = on;
   return err;
 }
 
@@ -357,7 +426,7 @@ int ims_hdomain_flush(struct hdomain *d, uint64_t first, uint64_t last, bool lea
 int ims_hdomain_flush_new(struct hdomain *d, uint64_t first, uint64_t last) {
   int result = 0;
   for (struct domain_unit *du = d->units; du; du = du->next) {
-    int err = du->tags ? du->unit->ops->flush_new(du, first, last) : 0;
+    int err = du->tags ? du->unit->ops->flush_new(d, du, first, last) : 0;
     if (err && !result)
       result = err;
   }

@@ -160,16 +160,32 @@ uint64_t ims_kernel_unit_root(const struct ims_kernel *k, unsigned index);
 
 #define IMS_NO_GROUP 0xffffffffu
 
+// Regions of a device as VFIO numbers them: 0 to 5 BARs, 6 ROM, 7 configuration space (there is one without it being given).
+enum { IMS_DEVICE_REGIONS = 9, IMS_REGION_ROM = 6, IMS_REGION_CONFIG = 7 };
+
+// What a program reaches of a device through its character device: pread and pwrite at (region << 40) + offset. Accesses
+// are of 1, 2, 4 or 8 bytes, naturally aligned, and lie within the region; values are as the processor sees them.
+struct ims_device_regions {
+  void *ctx;
+  uint64_t size[IMS_DEVICE_REGIONS]; // bytes; 0: there is none
+  uint64_t (*read)(void *ctx, unsigned region, uint64_t offset, unsigned bytes);
+  void (*write)(void *ctx, unsigned region, uint64_t offset, unsigned bytes, uint64_t value);
+  uint16_t vendor, device; // of the configuration space that the kernel shows where size[7] is 0
+  uint32_t class_code;
+};
+
 struct ims_device_config {
   uint16_t source;    // requester id, StreamID
   uint16_t unit;      // index
   uint32_t group;     // IOMMU group: its file is /dev/vfio/GROUP
   uint8_t pasid_bits; // of the PASID capability; 0 = none
+  bool pasid_exec, pasid_priv; // it can ask for execution, with privilege
   bool ats, pri;
   uint8_t ats_qdep; // invalidation queue depth, 0 = 32
   uint16_t pfsid;   // physical function, for device-TLB invalidations with DIT
   bool not_pci;     // a platform device; type1 binds refuse it
   bool stall;       // SMMU: a device whose transactions may be stalled (platform devices; never PCI)
+  const struct ims_device_regions *regions; // not owned; NULL: no regions
 };
 // EXIST: the unit has a device with this source id; INVAL.
 int ims_kernel_add_device(struct ims_kernel *k, const struct ims_device_config *config, struct ims_device **out);

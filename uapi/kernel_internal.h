@@ -31,6 +31,7 @@ struct container;
 struct cache_inv;
 struct viommu;
 struct user_data;
+struct user_array;
 
 // Who serves page requests: a container (vsva_fault.c), a process (sva.c), an iommufd's fault object (iommufd/fault.c).
 struct iopf_sink {
@@ -190,6 +191,8 @@ struct soft_ops {
   int (*map)(struct paging *p, uint64_t iova, uint64_t hpa, uint64_t size, unsigned prot);
   void (*unmap)(struct paging *p, uint64_t iova, uint64_t size);
   int (*lookup)(const struct paging *p, uint64_t iova, uint64_t *hpa, uint64_t *left); // -ENOENT
+  // As ims_hdomain_read_dirty(). NULL: it cannot.
+  int (*read_dirty)(struct paging *p, uint64_t iova, uint64_t size, bool clear, ims_pgt_dirty report, void *ctx);
   void (*free)(struct paging *p);
 };
 
@@ -198,9 +201,11 @@ struct paging {
   struct ims_pgt pgt;
   uint8_t aw;                  // VT-d: as context and PASID entries say it
   bool nest;                   // may be the parent of nested domains
-  bool s1;                     // SMMU: a first-stage table of the host's own
-  bool snoop;                  // leaves force snooping
-  bool dirty;                  // accessed and dirty bits on
+  bool writable;               // takes no read-only mappings (VT-d, erratum 772415)
+  bool s1;                     // a first-stage table of the host's own
+  bool snoop;                  // snooping is forced
+  bool tracks;                 // WANT_DIRTY: can be asked what was written
+  bool dirty;                  // tracking is switched on
   uint16_t map_flags;          // of every leaf: IMS_MAP_*
   uint8_t map_perm;            // rights beside reading and writing
   const struct soft_ops *soft; // NULL: fmt and pgt
@@ -223,6 +228,9 @@ struct hdomain {
   struct ims_process *mm; // SVA
   struct hdomain *next;   // SVA: of the same process
   struct iopf_sink *sink; // who serves page requests of what is attached; NULL: nobody
+  const struct host_ops *ops;                // who made it; NULL: SVA
+  void *driver;                              // of nested domains: its driver's own
+  void (*driver_free)(struct hdomain *d);    // releases that; NULL: nothing
   struct paging paging[]; // one for paging domains
 };
 
@@ -265,6 +273,12 @@ void ims_hdomain_aperture(const struct hdomain *d, uint64_t *first, uint64_t *la
 // The domain has its id on this unit also while nothing is attached. -ENOSPC, -ENOMEM.
 int ims_hdomain_hold(struct hdomain *d, struct host_unit *u);
 void ims_hdomain_release(struct hdomain *d, struct host_unit *u);
+// Dirty tracking: of domains with paging->tracks, else -EOPNOTSUPP. Switching programs what is attached, to the domain
+// itself and to those nested on it; on error nothing has changed.
+int ims_hdomain_set_dirty(struct hdomain *d, bool on);
+// Reports the leaves in the range that were written, whole, and with `clear` makes them clean, which needs a flush of
+// what they cover afterwards.
+int ims_hdomain_read_dirty(struct hdomain *d, uint64_t iova, uint64_t size, bool clear, ims_pgt_dirty report, void *ctx);
 
 // A change of what the domain maps in [first, last]: invalidates all its caches.
 int ims_hdomain_flush(struct hdomain *d, uint64_t first, uint64_t last, bool leaf);
@@ -284,6 +298,8 @@ struct id_space {
   uint64_t used[ID_WORDS], full[ID_WORDS / 64];
 };
 
+enum { HW_INFO_MAX = 64 };
+
 struct host_ops {
   const char *arch; // of the unit: struct ims_iommu_ops
   uint8_t note;     // enum ims_arch
@@ -301,8 +317,10 @@ struct host_ops {
                   uint16_t id); // NULL: nothing. No attachment has it any more
   int (*attach)(struct ims_device *dev, uint32_t pasid, const struct hdomain *d, uint16_t did);
   void (*detach)(struct ims_device *dev, uint32_t pasid, const struct hdomain *d, uint16_t did, bool gone);
+  // What can be said against an attachment before anything is changed for it. NULL: `attach` will say.
+  int (*check)(const struct ims_device *dev, uint32_t pasid, const struct hdomain *d);
   int (*flush)(const struct hdomain *d, struct domain_unit *du, uint64_t first, uint64_t last, bool leaf);
-  int (*flush_new)(struct domain_unit *du, uint64_t first, uint64_t last);
+  int (*flush_new)(const struct hdomain *d, struct domain_unit *du, uint64_t first, uint64_t last);
   // VT-d: what one device has cached of its PASID: IOTLB, device TLB, or both. NULL: no guest PASIDs.
   int (*flush_device)(struct ims_device *dev, uint32_t pasid, uint16_t did, bool iotlb, bool devtlb, uint64_t first,
                       uint64_t last, bool leaf);
@@ -318,8 +336,21 @@ struct host_ops {
   bool guest_table;     // SMMUv3: bound by a PASID table
   int (*set_guest)(struct ims_device *dev, const struct hdomain *d, uint16_t id, const struct guest_stage1 *s);
   int (*invalidate_guest)(struct ims_device *dev, uint16_t id, const struct cache_inv *inv);
+  // iommufd. NULL: -EOPNOTSUPP.
+  // GET_HW_INFO: *type is what was asked for (IMS_HW_INFO_NONE: whatever it is) and becomes what it is; `data` has room for
+  // HW_INFO_MAX bytes, *len: how many were written.
+  int (*hw_info)(const struct ims_device *dev, uint32_t *type, void *data, uint32_t *len);
+  bool (*can_track_dirty)(const struct ims_device *dev); // NULL: no
+  // HWPT_ALLOC over a nesting parent that this driver made. flags: IMS_HWPT_*, without FAULT_ID_VALID. The caller ties it to
+  // the parent.
+  int (*nested_new)(struct ims_device *dev, struct hdomain *parent, uint32_t flags, const struct user_data *data,
+                    struct hdomain **out);
+  // HWPT_INVALIDATE of a nested domain, entry by entry. a->entry_num becomes the number of those before the one refused.
+  int (*invalidate_user)(struct hdomain *d, struct user_array *a);
+  // Dirty tracking of one attachment is switched. NULL: nothing has to be programmed.
+  int (*set_dirty)(struct ims_device *dev, uint32_t pasid, const struct hdomain *d, uint16_t id, bool on);
   uint64_t msi_first, msi_last; // reserved in every container's address space
-  // In place of what is attached; on error that stays in force. NULL: the old one is detached before. `was`, `was_id`: the
+  // In place of what is attached; on error that stays in force. NULL, -EAGAIN: the old one is torn down before. `was`, `was_id`: the
   // old domain and its id.
   int (*replace)(struct ims_device *dev, uint32_t pasid, const struct hdomain *was, uint16_t was_id,
                  const struct hdomain *d, uint16_t did);

@@ -11,7 +11,10 @@ int ims_hdomain_map(struct hdomain *d, uint64_t iova, uint64_t hpa, uint64_t siz
   struct paging *p = d->paging;
   if (p->soft)
     return p->soft->map(p, iova, hpa, size, prot);
-  int err = ims_pgt_map(&p->pgt, &d->k->tables, iova, hpa, size, perm_of(prot) | p->map_perm, p->map_flags, 0);
+  if (p->writable && !(prot & IMS_PROT_WRITE))
+    return -EINVAL;
+  unsigned flags = p->map_flags & (prot & IMS_PROT_WRITE ? ~0u : ~(unsigned)IMS_MAP_D);
+  int err = ims_pgt_map(&p->pgt, &d->k->tables, iova, hpa, size, perm_of(prot) | p->map_perm, flags, 0);
   return err ? ims_errno(err) : 0;
 }
 
@@ -63,6 +66,17 @@ int ims_hdomain_lookup(struct hdomain *d, uint64_t iova, uint64_t *hpa, uint64_t
   return 0;
 }
 
+int ims_hdomain_read_dirty(struct hdomain *d, uint64_t iova, uint64_t size, bool clear, ims_pgt_dirty report,
+                           void *ctx) {
+  struct paging *p = d->paging;
+  if (!p->tracks)
+    return -EOPNOTSUPP;
+  if (p->soft)
+    return p->soft->read_dirty ? p->soft->read_dirty(p, iova, size, clear, report, ctx) : -EOPNOTSUPP;
+  int err = ims_pgt_read_dirty(&p->pgt, &d->k->tables, iova, size, clear, report, ctx);
+  return err ? ims_errno(err) : 0;
+}
+
 uint64_t ims_hdomain_page(const struct hdomain *d) {
   return d->paging->soft ? d->paging->soft->page : 1ull << d->paging->fmt.page_shift;
 }
@@ -70,5 +84,7 @@ uint64_t ims_hdomain_page(const struct hdomain *d) {
 void ims_hdomain_aperture(const struct hdomain *d, uint64_t *first, uint64_t *last) {
   const struct paging *p = d->paging;
   *first = p->soft ? p->soft->first : 0;
-  *last = p->soft ? p->soft->last : p->pgt.in_bits >= 64 ? ~0ull : (1ull << p->pgt.in_bits) - 1;
+  // x86: of the two canonical halves the lower one.
+  unsigned bits = p->pgt.in_bits - (p->fmt.kind == IMS_PGT_X86_FS);
+  *last = p->soft ? p->soft->last : bits >= 64 ? ~0ull : (1ull << bits) - 1;
 }

@@ -110,7 +110,8 @@ int ims_v2_flush(const struct hdomain *d, struct domain_unit *du, uint64_t first
   return flush_ipa(u, n, du->did, p->fmt.page_shift, first, last, leaf, p->nest);
 }
 
-int ims_v2_flush_new(struct domain_unit *du, uint64_t first, uint64_t last) {
+int ims_v2_flush_new(const struct hdomain *d, struct domain_unit *du, uint64_t first, uint64_t last) {
+  (void)d;
   (void)du;
   (void)first;
   (void)last;

@@ -38,7 +38,7 @@ void ims_v2_detach(struct ims_device *dev, uint32_t pasid, const struct hdomain 
 int ims_v2_set_guest(struct ims_device *dev, const struct hdomain *d, uint16_t vmid, const struct guest_stage1 *s);
 int ims_v2_invalidate_guest(struct ims_device *dev, uint16_t vmid, const struct cache_inv *inv);
 int ims_v2_flush(const struct hdomain *d, struct domain_unit *du, uint64_t first, uint64_t last, bool leaf);
-int ims_v2_flush_new(struct domain_unit *du, uint64_t first, uint64_t last);
+int ims_v2_flush_new(const struct hdomain *d, struct domain_unit *du, uint64_t first, uint64_t last);
 int ims_v2_global_sync(struct host_unit *u);
 
 // Faults (smmuv2_fault.c).

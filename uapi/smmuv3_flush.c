@@ -102,7 +102,8 @@ int ims_v3_flush(const struct hdomain *d, struct domain_unit *du, uint64_t first
 }
 
 // An SMMU does not remember that something was not there.
-int ims_v3_flush_new(struct domain_unit *du, uint64_t first, uint64_t last) {
+int ims_v3_flush_new(const struct hdomain *d, struct domain_unit *du, uint64_t first, uint64_t last) {
+  (void)d;
   (void)du;
   (void)first;
   (void)last;

@@ -65,7 +65,7 @@ void ims_v3_cd_clear(struct ims_device *dev, uint32_t ssid, bool quiet); // quie
 
 // Flushes (smmuv3_flush.c) and events (smmuv3_events.c).
 int ims_v3_flush(const struct hdomain *d, struct domain_unit *du, uint64_t first, uint64_t last, bool leaf);
-int ims_v3_flush_new(struct domain_unit *du, uint64_t first, uint64_t last);
+int ims_v3_flush_new(const struct hdomain *d, struct domain_unit *du, uint64_t first, uint64_t last);
 void ims_v3_id_free(struct host_unit *u, const struct hdomain *d, uint16_t id);
 int ims_v3_invalidate_guest(struct ims_device *dev, uint16_t vmid, const struct cache_inv *inv);
 bool ims_v3_interrupt(struct host_unit *u);

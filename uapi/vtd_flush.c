@@ -50,7 +50,7 @@ int ims_vtdd_flush(const struct hdomain *d, struct domain_unit *du, uint64_t fir
   for (const struct cache_tag *t = du->tags; t; t = t->next) {
     switch (t->type) {
     case TAG_IOTLB:
-      if (d->type == HDOMAIN_PAGING)
+      if (d->type == HDOMAIN_PAGING && !d->paging->s1)
         add(&b, second_stage(du->unit, t->did, all, addr, order, leaf));
       else
         add(&b, all ? ims_desc_piotlb(t->did, t->pasid) : ims_desc_piotlb_page(t->did, t->pasid, addr, order, leaf));
@@ -68,12 +68,12 @@ int ims_vtdd_flush(const struct hdomain *d, struct domain_unit *du, uint64_t fir
   return b.err;
 }
 
-int ims_vtdd_flush_new(struct domain_unit *du, uint64_t first, uint64_t last) {
+int ims_vtdd_flush_new(const struct hdomain *d, struct domain_unit *du, uint64_t first, uint64_t last) {
   struct host_unit *u = du->unit;
   struct batch b = {.u = u};
   unsigned order;
   uint64_t addr = block(first, last, &order);
-  if (!u->vtd.caps.cm) {
+  if (!u->vtd.caps.cm || ims_vtdd_first_stage(d)) { // first-stage entries are never cached while not present (6.1)
     ims_vtdd_write_buffer_flush(u);
     return 0;
   }

@@ -47,18 +47,29 @@ struct vtd_desc ims_desc_device_tlb_of(const struct ims_device *dev, uint32_t pa
 int ims_vtdd_device_init(struct ims_device *dev);
 void ims_vtdd_device_fini(struct ims_device *dev);
 void ims_vtdd_device_changed(struct ims_device *dev);
+int ims_vtdd_check(const struct ims_device *dev, uint32_t pasid, const struct hdomain *d);
 int ims_vtdd_attach(struct ims_device *dev, uint32_t pasid, const struct hdomain *d, uint16_t did);
 void ims_vtdd_detach(struct ims_device *dev, uint32_t pasid, const struct hdomain *d, uint16_t did, bool gone);
+int ims_vtdd_set_dirty(struct ims_device *dev, uint32_t pasid, const struct hdomain *d, uint16_t did, bool on);
 int ims_vtdd_legacy_attach(struct ims_device *dev, const struct hdomain *d, uint16_t did);
 void ims_vtdd_legacy_detach(struct ims_device *dev, uint16_t did);
 int ims_vtdd_context_table(struct ims_device *dev, uint64_t *entry); // allocates; hpa of the device's context entry
 
 // Flushes (vtd_flush.c) and events (vtd_events.c).
 int ims_vtdd_flush(const struct hdomain *d, struct domain_unit *du, uint64_t first, uint64_t last, bool leaf);
-int ims_vtdd_flush_new(struct domain_unit *du, uint64_t first, uint64_t last);
+int ims_vtdd_flush_new(const struct hdomain *d, struct domain_unit *du, uint64_t first, uint64_t last);
 int ims_vtdd_flush_device(struct ims_device *dev, uint32_t pasid, uint16_t did, bool iotlb, bool devtlb, uint64_t first,
                           uint64_t last, bool leaf);
 bool ims_vtdd_interrupt(struct host_unit *u);
 void ims_vtdd_fault(struct host_unit *u);
 void ims_vtdd_page_requests(struct host_unit *u);
 int ims_vtdd_page_response(struct ims_device *dev, const struct page_request *req, unsigned code);
+
+// For iommufd (vtd_iommufd.c): struct host_ops.
+int ims_vtdd_hw_info(const struct ims_device *dev, uint32_t *type, void *data, uint32_t *len);
+int ims_vtdd_nested_new(struct ims_device *dev, struct hdomain *parent, uint32_t flags, const struct user_data *data,
+                        struct hdomain **out);
+int ims_vtdd_invalidate_user(struct hdomain *d, struct user_array *a);
+bool ims_vtdd_tracks(const struct host_unit *u);
+// Own or a process's: what is cached of it is tagged by PASID, not by domain alone.
+bool ims_vtdd_first_stage(const struct hdomain *d);

@@ -125,11 +125,28 @@ static int store(struct ims_device *dev, uint64_t hpa, unsigned word, uint64_t v
   return ims_store(dev->k, dev->unit, dev->cfg.source, "PASID table entry", hpa + 8ull * word, value);
 }
 
+static bool own_first_stage(const struct hdomain *d) { return d->type == HDOMAIN_PAGING && d->paging->s1; }
+
+bool ims_vtdd_first_stage(const struct hdomain *d) { return d->type == HDOMAIN_SVA || own_first_stage(d); }
+
+// The largest second-stage width of the unit, which Linux writes into first-stage entries too.
+static unsigned largest_aw(const struct host_unit *u) {
+  const struct ims_vtd_config *c = &u->vtd.caps;
+  unsigned sagaw = (c->ssts ? c->sagaw & 0xeu : 0xeu) & (4u | (c->fs5lp ? 8u : 0u));
+  return sagaw ? 31u - (unsigned)__builtin_clz(sagaw) : 0;
+}
+
 static void compose(const struct host_unit *u, const struct hdomain *d, uint16_t did, uint64_t pe[IMS_VTD_PE_WORDS]) {
-  const struct paging *s2 = d->type == HDOMAIN_PAGING   ? d->paging
+  const struct paging *s2 = own_first_stage(d)          ? NULL
+                            : d->type == HDOMAIN_PAGING ? d->paging
                             : d->type == HDOMAIN_NESTED ? d->parent->paging
                                                         : NULL;
-  if (d->type != HDOMAIN_PAGING) {
+  if (own_first_stage(d)) {
+    ims_vtd_pe_set(pe, IMS_VTD_PE_FSPM, d->paging->pgt.levels == 5);
+    ims_vtd_pe_set(pe, IMS_VTD_PE_FSPTPTR, d->paging->pgt.root >> 12);
+    ims_vtd_pe_set(pe, IMS_VTD_PE_PGSNP, d->paging->snoop);
+    ims_vtd_pe_set(pe, IMS_VTD_PE_AW, largest_aw(u));
+  } else if (d->type != HDOMAIN_PAGING) {
     ims_vtd_pe_set(pe, IMS_VTD_PE_FSPM, d->s1_levels == 5);
     ims_vtd_pe_set(pe, IMS_VTD_PE_FSPTPTR, d->s1_root >> 12);
     ims_vtd_pe_set(pe, IMS_VTD_PE_SRE, d->sre);
@@ -150,11 +167,15 @@ static void compose(const struct host_unit *u, const struct hdomain *d, uint16_t
   static const uint8_t pgtt[] = {[HDOMAIN_PAGING] = IMS_VTD_PGTT_SECOND,
                                  [HDOMAIN_NESTED] = IMS_VTD_PGTT_NESTED,
                                  [HDOMAIN_SVA] = IMS_VTD_PGTT_FIRST};
-  ims_vtd_pe_set(pe, IMS_VTD_PE_PGTT, pgtt[d->type]);
+  ims_vtd_pe_set(pe, IMS_VTD_PE_PGTT, own_first_stage(d) ? IMS_VTD_PGTT_FIRST : pgtt[d->type]);
 }
 
-static int check_first_stage(const struct host_unit *u, const struct hdomain *d) {
+// B6: what can be said before anything is written.
+int ims_vtdd_check(const struct ims_device *dev, uint32_t pasid, const struct hdomain *d) {
+  const struct host_unit *u = dev->unit;
   const struct ims_vtd_config *c = &u->vtd.caps;
+  if (!u->vtd.scalable)
+    return pasid || d->type != HDOMAIN_PAGING ? -ENODEV : 0;
   if (d->type == HDOMAIN_PAGING)
     return 0;
   if ((d->s1_levels != 4 && d->s1_levels != 5) || (d->s1_levels == 5 && !c->fs5lp))
@@ -166,12 +187,8 @@ int ims_vtdd_attach(struct ims_device *dev, uint32_t pasid, const struct hdomain
   struct host_unit *u = dev->unit;
   uint64_t hpa, old, pe[IMS_VTD_PE_WORDS] = {0};
   if (!u->vtd.scalable)
-    return pasid || d->type != HDOMAIN_PAGING ? -ENODEV : ims_vtdd_legacy_attach(dev, d, did);
-
-  // B6: checks.
-  int err = check_first_stage(u, d);
-  if (!err)
-    err = entry_of(dev, pasid, true, &hpa);
+    return ims_vtdd_legacy_attach(dev, d, did);
+  int err = entry_of(dev, pasid, true, &hpa);
   if (err)
     return err;
   if (ims_mem_load64(dev->k->mem, hpa, &old))
@@ -242,7 +259,7 @@ void ims_vtdd_detach(struct ims_device *dev, uint32_t pasid, const struct hdomai
   // T1: P only. T2: PASID cache. T3: IOTLB. T4: device TLB. Each is complete before the next.
   store(dev, hpa, 0, word & ~(uint64_t)ENTRY_P);
   struct vtd_desc desc[] = {ims_desc_pasid_cache(did, pasid),
-                            d->type == HDOMAIN_SVA ? ims_desc_piotlb(did, pasid) : ims_desc_iotlb_domain(u, did),
+                            ims_vtdd_first_stage(d) ? ims_desc_piotlb(did, pasid) : ims_desc_iotlb_domain(u, did),
                             ims_desc_device_tlb_of(dev, pasid, 0, VTD_PAGE_BITS)};
   for (unsigned i = 0; i < (dev->ats_works ? 3u : 2u); i++)
     ims_vtdd_submit(u, &desc[i], 1, 0);
@@ -251,4 +268,28 @@ void ims_vtdd_detach(struct ims_device *dev, uint32_t pasid, const struct hdomai
     store(dev, hpa, i, i == 0 && gone ? ENTRY_FPD : 0);
   if (!gone)
     drain(dev, pasid, did);
+}
+
+// SSADE of an entry in use; then what 6.5.3.3 demands of a second-stage or nested entry that was present. Each is complete
+// before the next.
+int ims_vtdd_set_dirty(struct ims_device *dev, uint32_t pasid, const struct hdomain *d, uint16_t did, bool on) {
+  struct host_unit *u = dev->unit;
+  uint64_t hpa, word;
+  int err = entry_of(dev, pasid, false, &hpa);
+  if (err)
+    return err;
+  if (ims_vtdd_first_stage(d))
+    return -EOPNOTSUPP;
+  if (ims_mem_load64(dev->k->mem, hpa, &word))
+    return -EIO;
+  uint64_t new = on ? word | IMS_VTD_PE0_SSADE : word & ~IMS_VTD_PE0_SSADE;
+  if (new == word)
+    return 0;
+  if (store(dev, hpa, 0, new) != IMS_ERR_OK)
+    return -EIO;
+  struct vtd_desc desc[] = {ims_desc_pasid_cache(did, pasid), ims_desc_iotlb_domain(u, did),
+                            ims_desc_device_tlb_of(dev, pasid, 0, VTD_PAGE_BITS)};
+  for (unsigned i = 0; i < (dev->ats_works ? 3u : 2u); i++)
+    ims_vtdd_submit(u, &desc[i], 1, 0);
+  return 0;
 }

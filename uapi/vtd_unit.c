@@ -154,6 +154,8 @@ static bool can_nest(const struct host_unit *u) {
   return u->vtd.scalable && u->vtd.caps.nest && u->vtd.caps.ssts && u->vtd.caps.fsts;
 }
 
+static bool can_track_dirty(const struct ims_device *dev) { return ims_vtdd_tracks(dev->unit); }
+
 static bool has_5level(const struct host_unit *u) { return u->vtd.caps.fs5lp; }
 
 // Shared virtual addressing: the unit has to read the processor's tables as the processor does. Facts 2, step 5.
@@ -180,10 +182,25 @@ static void message(struct host_unit *u, unsigned kind) {
   u->k->irq_pending = true;
 }
 
-static int paging_format(const struct host_unit *u, unsigned want, struct paging *out) {
-  const bool nest = want & WANT_NEST;
+// A first-stage table for the host's own purposes (3.6): five levels where addresses need them. Accessed and dirty are set
+// from the start, which spares hardware the updates.
+static int first_stage_format(const struct host_unit *u, struct paging *out) {
   const struct ims_vtd_config *c = &u->vtd.caps;
-  if ((nest && !can_nest(u)) || (u->vtd.scalable && !c->ssts))
+  unsigned mgaw = c->mgaw + 1, levels = mgaw > 48 && c->fs5lp ? 5 : 4, width = 12 + 9 * levels;
+  *out = (struct paging){
+      .s1 = true, .snoop = c->sc, .map_flags = IMS_MAP_A | IMS_MAP_D, .map_perm = IMS_PERM_R | IMS_PERM_U | IMS_PERM_X};
+  ims_x86_fs_format(&out->fmt, IMS_MEM_ADDR_BITS, c->fs1gp, true);
+  out->pgt = (struct ims_pgt){.levels = (uint8_t)levels, .in_bits = (uint8_t)(width < mgaw ? width : mgaw)};
+  return 0;
+}
+
+static int paging_format(const struct host_unit *u, unsigned want, struct paging *out) {
+  const bool nest = want & WANT_NEST, dirty = want & WANT_DIRTY;
+  const struct ims_vtd_config *c = &u->vtd.caps;
+  // The first stage is preferred where it will do (Linux 7.x; in 2020 type1 had the second).
+  if (!(want & (WANT_NEST | WANT_DIRTY | WANT_TYPE1)) && u->vtd.scalable && c->fsts)
+    return first_stage_format(u, out);
+  if ((nest && !can_nest(u)) || (dirty && !ims_vtdd_tracks(u)) || (u->vtd.scalable && !c->ssts))
     return -ENODEV;
   // The most levels that are wanted and supported; else the fewest that the unit has.
   unsigned levels = u->k->cfg.s2_levels;
@@ -195,17 +212,30 @@ static int paging_format(const struct host_unit *u, unsigned want, struct paging
   if (levels > 5)
     return -ENODEV;
   unsigned width = 12 + 9 * levels, mgaw = c->mgaw + 1;
-  *out = (struct paging){
-      .aw = (uint8_t)(levels - 2), .nest = nest, .snoop = c->sc, .map_flags = c->sc ? (uint16_t)IMS_MAP_SNP : 0};
+  *out = (struct paging){.aw = (uint8_t)(levels - 2),
+                         .nest = nest,
+                         .writable = nest && !(want & WANT_TYPE1),
+                         .snoop = c->sc,
+                         .tracks = dirty,
+                         .map_flags = c->sc ? (uint16_t)IMS_MAP_SNP : 0};
   ims_vtd_ss_format(&out->fmt, IMS_MEM_ADDR_BITS, c->sslps & 1, c->sslps >> 1 & 1, c->sc, false);
-  out->pgt = (struct ims_pgt){.levels = (uint8_t)levels, .in_bits = (uint8_t)(width < mgaw ? width : mgaw)};
+  out->pgt = (struct ims_pgt){.levels = (uint8_t)levels,
+                              .in_bits = (uint8_t)(width < mgaw ? width : mgaw),
+                              .d_bit = dirty ? (uint16_t)IMS_SS_D : 0};
   return 0;
 }
 
+// Whether another unit, too, can walk tables that were made for one.
 static int compatible(struct host_unit *u, const struct hdomain *d) {
   const struct ims_vtd_config *c = &u->vtd.caps;
   const struct paging *p = d->paging;
-  if (p->fmt.kind != IMS_PGT_VTD_SS)
+  if (p->fmt.kind == IMS_PGT_X86_FS) {
+    bool gb = p->fmt.leaf_levels >> 3 & 1;
+    return u->vtd.scalable && c->fsts && (p->pgt.levels == 4 || c->fs5lp) && (!gb || c->fs1gp) && (!p->snoop || c->sc)
+               ? 0
+               : -EINVAL;
+  }
+  if (p->fmt.kind != IMS_PGT_VTD_SS || (p->tracks && !ims_vtdd_tracks(u)))
     return -EINVAL;
   bool ok = (c->sagaw >> p->aw & 1) && c->mgaw + 1 >= p->pgt.in_bits && (!p->snoop || c->sc) &&
             (!p->nest || can_nest(u)) && (!u->vtd.scalable || c->ssts);
@@ -238,11 +268,17 @@ const struct host_ops ims_vtd_host_ops = {
     .compatible = compatible,
     .paging_format = paging_format,
     .id_of = id_of,
+    .check = ims_vtdd_check,
     .attach = ims_vtdd_attach,
     .detach = ims_vtdd_detach,
     .flush = ims_vtdd_flush,
     .flush_new = ims_vtdd_flush_new,
     .flush_device = ims_vtdd_flush_device,
+    .hw_info = ims_vtdd_hw_info,
+    .can_track_dirty = can_track_dirty,
+    .nested_new = ims_vtdd_nested_new,
+    .invalidate_user = ims_vtdd_invalidate_user,
+    .set_dirty = ims_vtdd_set_dirty,
     .nesting_info = nesting_info,
     .page_response = ims_vtdd_page_response,
     .iopf_check = iopf_check,

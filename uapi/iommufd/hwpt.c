@@ -26,6 +26,13 @@ static int want(uint32_t flags) {
 }
 
 struct hwpt_paging *ims_hwpt_paging_new(struct ioas *s, struct idev *idev, uint32_t flags, bool automatic, int *err) {
+  const uint32_t known = IMS_HWPT_NEST_PARENT | IMS_HWPT_DIRTY_TRACKING | IMS_HWPT_FAULT_ID_VALID | IMS_HWPT_PASID;
+  const struct host_unit *unit = idev->dev->unit;
+  *err = -EOPNOTSUPP;
+  if ((flags & ~known) ||
+      ((flags & IMS_HWPT_DIRTY_TRACKING) && !(unit->ops->can_track_dirty && unit->ops->can_track_dirty(idev->dev))) ||
+      ((flags & IMS_HWPT_FAULT_ID_VALID) && (flags & IMS_HWPT_NEST_PARENT)))
+    return NULL;
   struct hwpt_paging *h = ims_object_alloc(s->obj.ctx, sizeof *h, OBJ_HWPT_PAGING), **end = &s->hwpts;
   *err = -ENOMEM;
   if (!h)
@@ -39,7 +46,7 @@ struct hwpt_paging *ims_hwpt_paging_new(struct ioas *s, struct idev *idev, uint3
   while (*end)
     end = &(*end)->next_in_ioas;
   *end = h;
-  *err = ims_hdomain_new_paging(s->obj.ctx->k, idev->dev->unit, (unsigned)want(flags), &h->h.d);
+  *err = ims_hdomain_new_paging(s->obj.ctx->k, unit, (unsigned)want(flags), &h->h.d);
   if (*err == -ENODEV)
     *err = -EOPNOTSUPP; // the unit cannot make such tables
   if (!*err && (*err = ims_iopt_add_domain(&s->iopt, h->h.d)) != 0) {
@@ -71,42 +78,30 @@ void ims_hwpt_nested_release(struct object *o) {
 
 static int new_nested(struct ucmd *u, const struct ims_iommu_hwpt_alloc *c, struct idev *idev,
                       struct hwpt_paging *parent, struct object **out) {
-  struct ims_iommu_hwpt_vtd_s1 s1;
-  const struct host_unit *unit = idev->dev->unit;
-  if ((c->flags & ~(uint32_t)(IMS_HWPT_FAULT_ID_VALID | IMS_HWPT_PASID)) || !c->data_len ||
-      unit->ops != &ims_vtd_host_ops)
+  const struct host_ops *ops = idev->dev->unit->ops;
+  const struct user_data data = {u->process, c->data_uptr, c->data_type, c->data_len};
+  if ((c->flags & ~(uint32_t)(IMS_HWPT_FAULT_ID_VALID | IMS_HWPT_PASID)) || !c->data_len || !ops->nested_new)
     return -EOPNOTSUPP;
-  if (parent->automatic || !parent->nest_parent)
+  if (parent->automatic || !parent->nest_parent || parent->h.d->ops != ops)
     return -EINVAL;
-  if (c->data_type != IMS_HWPT_DATA_VTD_S1)
-    return -EOPNOTSUPP;
-  int err = ims_copy_data(u->process, &s1, sizeof s1, sizeof s1, c->data_uptr, c->data_len);
-  if (err)
-    return err;
   struct hwpt_nested *n = ims_object_alloc(u->ctx, sizeof *n, OBJ_HWPT_NESTED);
   if (!n)
     return -ENOMEM;
   n->parent = parent;
   parent->h.obj.users++;
   n->h.pasid = c->flags & IMS_HWPT_PASID;
-  n->h.d = ims_hdomain_new(u->ctx->k, HDOMAIN_NESTED);
   *out = &n->h.obj;
-  if (!n->h.d)
-    return -ENOMEM;
-  n->h.d->parent = parent->h.d;
-  parent->h.d->users++;
-  n->h.d->s1_root = s1.pgtbl_addr;
-  n->h.d->s1_levels = s1.addr_width == 57 ? 5 : s1.addr_width == 48 ? 4 : 0;
-  n->h.d->sre = s1.flags & IMS_VTD_S1_SRE;
-  n->h.d->eafe = s1.flags & IMS_VTD_S1_EAFE;
-  n->h.d->wpe = s1.flags & IMS_VTD_S1_WPE;
-  return 0;
+  int err = ops->nested_new(idev->dev, parent->h.d, c->flags & ~(uint32_t)IMS_HWPT_FAULT_ID_VALID, &data, &n->h.d);
+  if (!err && !n->h.d->parent) {
+    n->h.d->parent = parent->h.d;
+    parent->h.d->users++;
+  }
+  return err;
 }
 
-// ---- The ioctls -----------------------------------------------------------------------------------------------------
+// ---- The ioctl ------------------------------------------------------------------------------------------------------
 
 long ims_cmd_iommu_hwpt_alloc(struct ucmd *u, struct ims_iommu_hwpt_alloc *c) {
-  const uint32_t known = IMS_HWPT_NEST_PARENT | IMS_HWPT_DIRTY_TRACKING | IMS_HWPT_FAULT_ID_VALID | IMS_HWPT_PASID;
   if (c->reserved)
     return -EOPNOTSUPP;
   if ((c->data_type == IMS_HWPT_DATA_NONE) != (c->data_len == 0))
@@ -116,17 +111,23 @@ long ims_cmd_iommu_hwpt_alloc(struct ucmd *u, struct ims_iommu_hwpt_alloc *c) {
     return -ENOENT;
   struct object *pt = ims_object_find(u->ctx, c->pt_id, OBJ_NONE), *made = NULL;
   int err = -EINVAL;
-  if (pt && pt->type == OBJ_IOAS) {
-    if ((c->flags & ~known) || ((c->flags & IMS_HWPT_FAULT_ID_VALID) && (c->flags & IMS_HWPT_NEST_PARENT)))
-      return -EOPNOTSUPP;
+  switch (pt ? pt->type : OBJ_NONE) {
+  case OBJ_IOAS: {
+    if (c->data_len) {
+      err = -EOPNOTSUPP; // no driver here takes data for one
+      break;
+    }
     struct hwpt_paging *h = ims_hwpt_paging_new((struct ioas *)pt, idev, c->flags, false, &err);
     made = h ? &h->h.obj : NULL;
-  } else if (pt && pt->type == OBJ_HWPT_PAGING) {
-    err = new_nested(u, c, idev, (struct hwpt_paging *)pt, &made);
-  } else if (pt && pt->type == OBJ_VIOMMU) {
+    break;
+  }
+  case OBJ_HWPT_PAGING: err = new_nested(u, c, idev, (struct hwpt_paging *)pt, &made); break;
+  case OBJ_VIOMMU: {
     const struct user_data data = {u->process, c->data_uptr, c->data_type, c->data_len};
     struct hwpt_nested *n = ims_viommu_hwpt_nested((struct viommu *)pt, idev, c->flags, &data, &err);
     made = n ? &n->h.obj : NULL;
+    break;
+  }
   }
   if (!err && (c->flags & IMS_HWPT_FAULT_ID_VALID))
     err = ims_hwpt_fault_set((struct hwpt *)made, c->fault_id);

@@ -7,6 +7,8 @@
 //   pages.c    user memory behind areas, pinned
 //   hwpt.c     hardware page tables: paging, nested (3.6)
 //   fault.c    fault queues (3.8)
+//   dirty.c    dirty tracking (3.8)                     invalidate.c  HWPT_INVALIDATE (3.7)
+//   hw_info.c  GET_HW_INFO (3.5)
 //   device.c   devices bound and attached, groups, PASIDs (3.5, 3.9)
 //   cdev.c     /dev/vfio/devices/vfioN
 //   viommu.c   virtual IOMMUs (3.8)     vdevice.c  devices behind them    veventq.c  their events     hw_queue.c  their queues
