@@ -237,6 +237,8 @@ void shim_tree_remove(void) {
 const char *shim_translate(const char *path, char *buf) {
   char clean[PATH_MAX];
   // Few paths come past this: the rest costs two comparisons.
+  while (path && path[0] == '/' && path[1] == '/')
+    path++;
   if (!path || path[0] != '/' || (strncmp(path + 1, "dev", 3) && strncmp(path + 1, "sys", 3)))
     return NULL;
   if (!normal(path, clean) || !is_ours(clean) || !shim_start())

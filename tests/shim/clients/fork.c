@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// Processes share open files over fork; those that end, in any way, let go of theirs.
+#define _GNU_SOURCE
+#include "client.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+static void wait_for(pid_t child, int wanted) {
+  int status;
+  CHECK(waitpid(child, &status, 0) == child);
+  if (status != wanted)
+    fprintf(stderr, "child: status 0x%x, expected 0x%x\n", (unsigned)status, (unsigned)wanted);
+  CHECK(status == wanted);
+}
+
+static pid_t real_fork(int how) { return how ? vfork() : fork(); }
+
+// What the child makes, the parent sees; closing is each one's own.
+static void shared(int how) {
+  int fd = open("/dev/iommu", O_RDWR);
+  CHECK(new_ioas(fd) == 1);
+  pid_t child = real_fork(how);
+  CHECK(child >= 0);
+  if (!child) {
+    if (new_ioas(fd) != 2)
+      _exit(1);
+    close(fd);
+    _exit(0);
+  }
+  wait_for(child, 0);
+  CHECK(new_ioas(fd) == 3);
+  close(fd);
+}
+
+// The child goes on when the parent has closed its own.
+static void outlives(void) {
+  int device = open("/dev/vfio/devices/vfio0", O_RDWR), go[2], done[2];
+  char byte = 0;
+  CHECK(device >= 0 && pipe(go) == 0 && pipe(done) == 0);
+  pid_t child = fork();
+  if (!child) {
+    close(go[1]);
+    if (read(go[0], &byte, 1) != 1)
+      _exit(1);
+    int iommufd = open("/dev/iommu", O_RDWR);
+    bind_device(device, iommufd);
+    _exit(0);
+  }
+  close(device);
+  FAILS(open("/dev/vfio/devices/vfio0", O_RDWR), EBUSY);
+  CHECK(write(go[1], &byte, 1) == 1);
+  wait_for(child, 0);
+  device = open("/dev/vfio/devices/vfio0", O_RDWR);
+  CHECK(device >= 0);
+  close(device);
+}
+
+// Ends without a word: what it held is free for others as soon as it is gone.
+static void killed(int how) {
+  int ready[2];
+  char byte = 0;
+  CHECK(pipe(ready) == 0);
+  pid_t child = fork();
+  if (!child) {
+    int device = open("/dev/vfio/devices/vfio1", O_RDWR), iommufd = open("/dev/iommu", O_RDWR);
+    bind_device(device, iommufd);
+    if (write(ready[1], &byte, 1) != 1)
+      _exit(1);
+    if (how == 1)
+      abort();
+    if (how == 2)
+      execl("/bin/true", "true", (char *)NULL);
+    pause();
+  }
+  CHECK(read(ready[0], &byte, 1) == 1);
+  if (how == 0) {
+    FAILS(open("/dev/vfio/devices/vfio1", O_RDWR), EBUSY);
+    kill(child, SIGKILL);
+  }
+  wait_for(child, how == 0 ? SIGKILL : how == 1 ? SIGABRT : 0);
+  int device = open("/dev/vfio/devices/vfio1", O_RDWR);
+  CHECK(device >= 0);
+  close(device);
+  close(ready[0]);
+  close(ready[1]);
+}
+
+// Killed, and not waited for yet: the kernel has closed its files all the same.
+static void zombie(void) {
+  int ready[2];
+  char byte = 0;
+  CHECK(pipe(ready) == 0);
+  pid_t child = fork();
+  if (!child) {
+    int device = open("/dev/vfio/devices/vfio1", O_RDWR);
+    if (device < 0 || write(ready[1], &byte, 1) != 1)
+      _exit(1);
+    pause();
+  }
+  CHECK(read(ready[0], &byte, 1) == 1);
+  kill(child, SIGKILL);
+  siginfo_t info;
+  CHECK(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT) == 0);
+  int device = open("/dev/vfio/devices/vfio1", O_RDWR);
+  CHECK(device >= 0);
+  close(device);
+  wait_for(child, SIGKILL);
+}
+
+// The grandchild of a process that is gone still shares.
+static void grandchild(void) {
+  int fd = open("/dev/iommu", O_RDWR), done[2];
+  char byte = 0;
+  CHECK(pipe(done) == 0);
+  pid_t child = fork();
+  if (!child) {
+    if (!fork()) {
+      byte = new_ioas(fd) == 1 ? 'y' : 'n';
+      if (write(done[1], &byte, 1) != 1)
+        _exit(1);
+      _exit(0);
+    }
+    _exit(0);
+  }
+  wait_for(child, 0);
+  CHECK(read(done[0], &byte, 1) == 1 && byte == 'y');
+  CHECK(new_ioas(fd) == 2);
+  close(fd);
+}
+
+// Memory that a child mapped is that child's: shared pages stay reachable when it is gone.
+static void memory(void) {
+  int fd = open("/dev/iommu", O_RDWR), device = open("/dev/vfio/devices/vfio0", O_RDWR);
+  uint32_t ioas = new_ioas(fd);
+  bind_device(device, fd);
+  CHECK(attach_device(device, ioas) == 0);
+  char *common = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  char *own = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  pid_t child = fork();
+  if (!child) {
+    int bad = map_fixed(fd, ioas, common, 8192, 0x10000) || map_fixed(fd, ioas, own, 8192, 0x20000);
+    exit(bad);
+  }
+  wait_for(child, 0);
+  FAILS(map_fixed(fd, ioas, common, 8192, 0x10000), EEXIST);
+  CHECK(unmap(fd, ioas, 0x10000, 8192) == 0);
+  CHECK(unmap(fd, ioas, 0x20000, 8192) == 0);
+  close(fd);
+  close(device);
+}
+
+int main(void) {
+  for (int how = 0; how < 2; how++)
+    shared(how);
+  outlives();
+  for (int how = 0; how < 3; how++)
+    killed(how);
+  zombie();
+  grandchild();
+  memory();
+  return 0;
+}

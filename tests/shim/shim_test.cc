@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Client programs under LD_PRELOAD, each run with and checked by its exit status; and programs that have nothing to do with
+// the simulator.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <sys/wait.h>
+
+namespace {
+
+struct Ran {
+  int status;
+  std::string output; // both streams
+};
+
+Ran run(const std::string &command, const std::string &environment = "") {
+  std::string line = "env " + environment + " LD_PRELOAD=" IMS_SHIM " " + command + " 2>&1";
+  Ran r = {-1, ""};
+  FILE *f = popen(line.c_str(), "r");
+  if (!f)
+    return r;
+  char buf[4096];
+  for (size_t n; (n = fread(buf, 1, sizeof buf, f)) > 0;)
+    r.output.append(buf, n);
+  int status = pclose(f);
+  r.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return r;
+}
+
+std::string client(const std::string &name) { return IMS_SHIM_CLIENTS "/" + name; }
+
+void passes(const std::string &command, const std::string &environment = "") {
+  Ran r = run(command, environment);
+  EXPECT_EQ(r.status, 0) << command << "\n" << r.output;
+}
+
+std::string written(const std::string &name, const std::string &text) {
+  std::string path = testing::TempDir() + name;
+  std::ofstream(path) << text;
+  return path;
+}
+
+TEST(ShimClient, OpensNodesAndFindsDevices) { passes(client("open")); }
+TEST(ShimClient, CopiesAndClosesDescriptors) { passes(client("descriptors")); }
+TEST(ShimClient, CallsInAllSpellings) { passes(client("calls")); }
+TEST(ShimClient, FortifiedSpellings) { passes(client("fortified") + " 8"); }
+TEST(ShimClient, BadPointersAreEfault) { passes(client("efault")); }
+TEST(ShimClient, ForkSharesAndDeathReleases) { passes(client("fork")); }
+TEST(ShimClient, ThreadsProcessesAndSignals) { passes(client("threads")); }
+
+// Too small a buffer ends the program, as without the shim.
+TEST(ShimClient, FortifiedOverflowIsFound) {
+  Ran r = run(client("fortified") + " 4096");
+  EXPECT_EQ(r.status, 128 + 6) << r.output;
+}
+
+TEST(ShimPrograms, GoOnAsEver) {
+  EXPECT_EQ(run("echo hello").output, "hello\n");
+  EXPECT_EQ(run("bash -c 'x=$(echo a | tr a b); (exit 3); echo $x $?'").output, "b 3\n");
+  EXPECT_EQ(run("bash -c 'for i in 1 2 3; do echo $i & done; wait' | sort | tr -d '\\n'").output, "123");
+  EXPECT_EQ(run("ls -d /usr").output, "/usr\n");
+  EXPECT_EQ(run("sh -c 'echo text | cat | wc -c'").output, "5\n");
+  EXPECT_EQ(run("false").status, 1);
+}
+
+TEST(ShimPrograms, SeeWhatIsSimulated) {
+  EXPECT_EQ(run("ls /dev/vfio").output, "7\n8\ndevices\nvfio\n");
+  EXPECT_EQ(run("ls /dev/vfio/devices /sys/class/vfio-dev").output,
+            "/dev/vfio/devices:\nvfio0\nvfio1\n\n/sys/class/vfio-dev:\nvfio0\nvfio1\n");
+  EXPECT_EQ(run("cat /sys/bus/pci/devices/0000:00:04.0/vfio-dev/vfio1/dev").output, "511:1\n");
+  EXPECT_EQ(run("stat -c '%F %t:%T' /dev/iommu").output, "character special file a:7a\n");
+}
+
+TEST(ShimPrograms, PythonOpensAnIommufd) {
+  Ran r = run("/usr/bin/env python3 -c 'import os, fcntl, struct\n"
+              "fd = os.open(\"/dev/iommu\", os.O_RDWR)\n"
+              "b = bytearray(struct.pack(\"III\", 12, 0, 0))\n"
+              "print(fcntl.ioctl(fd, 0x3b81, b), struct.unpack(\"III\", b)[2])'");
+  if (r.status == 127)
+    GTEST_SKIP() << "no python3 here";
+  EXPECT_EQ(r.output, "0 1\n");
+}
+
+TEST(ShimPrograms, LeaveNothingBehind) {
+  Ran r = run("sh -c 'ls /dev/vfio >/dev/null; exec true'");
+  EXPECT_EQ(r.status, 0);
+  r = run("bash -c 'ls /dev/vfio/devices; (ls /dev/vfio >/dev/null); x=$(< /sys/class/vfio-dev/vfio0/dev); echo $$'");
+  std::string pid = r.output.substr(r.output.rfind('\n', r.output.size() - 2) + 1);
+  EXPECT_EQ(run("sh -c 'ls -d /dev/shm/iommusim-" + pid.substr(0, pid.size() - 1) + "-* 2>/dev/null'").output, "");
+}
+
+TEST(ShimSystem, ComesFromTheFile) {
+  std::string file = written("two.system", "iommusim-trace 1\nmemory hpa=0x0 size=1G\nkernel pool=16M pool_size=256M\n"
+                                           "iommu mmu arch=smmuv3\ndevice d iommu=mmu source=00:05.0 group=21\n");
+  EXPECT_EQ(run("ls /dev/vfio", "IOMMUSIM_SYSTEM=" + file).output, "21\ndevices\nvfio\n");
+}
+
+TEST(ShimSystem, ABadFileTurnsItOffWithAWord) {
+  std::string file = written("bad.system", "iommusim-trace 1\nmemory hpa=0x0 sise=1G\n");
+  Ran r = run("ls -d /dev/vfio/devices", "IOMMUSIM_SYSTEM=" + file);
+  EXPECT_NE(r.status, 0);
+  EXPECT_NE(r.output.find("bad.system:2:"), std::string::npos) << r.output;
+  EXPECT_NE(r.output.find("off"), std::string::npos) << r.output;
+  file =
+      written("call.system", "iommusim-trace 1\nmemory hpa=0x0 size=1G\nkernel pool=16M pool_size=256M\nprocess p\n");
+  r = run("ls -d /dev/vfio/devices", "IOMMUSIM_SYSTEM=" + file);
+  EXPECT_NE(r.output.find("call.system:4:1: found `process`"), std::string::npos) << r.output;
+  r = run("ls -d /dev/vfio/devices /dev/null", "IOMMUSIM_SYSTEM=/nowhere/at/all");
+  EXPECT_NE(r.output.find("/nowhere/at/all: cannot be read"), std::string::npos) << r.output;
+  EXPECT_NE(r.output.find("/dev/null\n"), std::string::npos) << r.output;
+}
+
+} // namespace
