@@ -72,12 +72,12 @@ int ims_kernel_new(struct ims_kernel **out, const struct ims_kernel_config *conf
     err = ims_pasid_set_quota(&k->pasids, 0, UINT32_MAX); // owner 0: the kernel's own PASIDs, of SVA
   if (!err) {
     ims_pasid_set_default_quota(&k->pasids, config->pasid_quota);
-    k->frames.ref = calloc(config->pool_size >> IMS_PAGE_SHIFT, sizeof *k->frames.ref);
+    err = ims_frames_init(k);
     k->fault = calloc(IMS_FAULT_LOG, sizeof *k->fault);
     if (config->selftest)
       k->frames.pin = calloc(config->pool_size >> IMS_PAGE_SHIFT, sizeof *k->frames.pin);
     uint8_t byte;
-    if (!k->frames.ref || !k->fault || (config->selftest && !k->frames.pin))
+    if (err || !k->fault || (config->selftest && !k->frames.pin))
       err = IMS_ERR_NOMEM;
     else if (ims_mem_read(k->mem, config->pool_base, &byte, 1) ||
              ims_mem_read(k->mem, config->pool_base + config->pool_size - 1, &byte, 1))
@@ -96,14 +96,17 @@ void ims_kernel_forget_units(struct ims_kernel *k) { k->units_gone = true; }
 void ims_kernel_free(struct ims_kernel *k) {
   if (!k)
     return;
+  // Exit frees a process, unless devices are bound to it or files of others name it; those files go, too.
+  for (struct ims_process *p = k->processes; p;) {
+    bool alive = !p->exited;
+    if (alive)
+      ims_process_exit(p);
+    p = alive ? k->processes : p->next;
+  }
   while (k->processes) {
     struct ims_process *p = k->processes;
-    if (!p->exited) {
-      ims_process_exit(p); // frees it, unless devices are bound to it
-    } else {
-      p->svas->users = 1;
-      ims_sva_unbind(p->svas); // the last one frees it
-    }
+    p->svas->users = 1;
+    ims_sva_unbind(p->svas); // the last one frees it
   }
   struct ims_device *d, *next_d;
   HASH_ITER(hh, k->devices, d, next_d) {
@@ -126,8 +129,8 @@ void ims_kernel_free(struct ims_kernel *k) {
   free(k->unit);
   ims_pasid_space_fini(&k->pasids);
   ims_page_pool_fini(&k->pool);
-  free(k->frames.ref);
   free(k->frames.pin);
+  ims_frames_fini(k);
   free(k->fault);
   free(k);
 }

@@ -219,6 +219,25 @@ int ims_mmap(struct ims_process *p, uint64_t va, uint64_t size, unsigned prot, u
 int ims_munmap(struct ims_process *p, uint64_t va, uint64_t size);
 int ims_mprotect(struct ims_process *p, uint64_t va, uint64_t size, unsigned prot); // -ENOMEM: a hole
 
+// A file of memory, as of memfd_create(2) and ftruncate(2): zeros, in pages as the flags 2M or 1G say. Its descriptor, or
+// -EINVAL, -ENOMEM, -EMFILE.
+int ims_memfd_create(struct ims_process *p, uint64_t size, unsigned flags, struct ims_file **out);
+// Shared memory of such a file; page faults beyond its end fail. flags: POPULATE, FIXED; the pages are the file's. The
+// mapping outlives the descriptor. As ims_mmap(), and -ENODEV: not a memfd.
+int ims_mmap_file(struct ims_process *p, uint64_t va, uint64_t size, unsigned prot, unsigned flags, struct ims_file *f,
+                  uint64_t offset, uint64_t *out);
+
+// What a process may. New ones have all capabilities and no limit, as root's.
+enum { IMS_CAP_IPC_LOCK = 1, IMS_CAP_SYS_RESOURCE = 2, IMS_CAP_SYS_RAWIO = 4 };
+void ims_process_set_caps(struct ims_process *p, unsigned caps);
+// RLIMIT_MEMLOCK: bytes that iommufd may pin for it, unless it has CAP_IPC_LOCK.
+void ims_process_set_memlock(struct ims_process *p, uint64_t bytes);
+// What iommufd has pinned for it, pages: as VmPin and VmLck of /proc/PID/status, and what counts for its user.
+struct ims_pin_counts {
+  uint64_t pinned, locked, user_locked;
+};
+void ims_process_pins(const struct ims_process *p, struct ims_pin_counts *out);
+
 // A program's own accesses, page faults served. -EFAULT; then part may have been copied.
 int ims_process_read(struct ims_process *p, uint64_t va, void *buf, size_t len);
 int ims_process_write(struct ims_process *p, uint64_t va, const void *buf, size_t len);
@@ -244,6 +263,9 @@ struct ims_user {
   // Pages that are not the pool's were pinned once more, or once less; whole pages.
   void (*pin)(void *ctx, uint64_t hpa, uint64_t size, bool on);
   uint32_t (*pins)(void *ctx, uint64_t hpa); // how often such a page is pinned; the self-test asks. NULL: nobody knows
+  // Bytes of such a page from hpa on, within pages that are pinned or were just told of. NULL: they lie in the simulated
+  // memory. False: gone.
+  bool (*copy)(void *ctx, uint64_t hpa, void *buf, size_t len, bool write);
   // A number for a descriptor that an ioctl makes, not in use; or -errno. And back: the ioctl failed.
   int (*fd_new)(void *ctx);
   void (*fd_drop)(void *ctx, int fd); // NULL only where fd_new is

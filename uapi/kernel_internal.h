@@ -45,14 +45,39 @@ struct iopf_sink {
 
 // ---- Reference-counted pages of the pool (frames.c) -----------------------------------------------------------------
 
+enum { FRAME_SIZES = 3 }; // 4 KB, 2 MB, 1 GB
+
 struct frames {
-  uint32_t *ref; // by page of the pool
-  uint32_t *pin; // how many of those are pins; NULL: nobody asks (only the self-test does)
+  uint32_t *ref[FRAME_SIZES]; // by block of the pool; a page has those of all blocks it lies in
+  uint32_t *pin;              // how many of those are pins; NULL: nobody asks (only the self-test does)
 };
+int ims_frames_init(struct ims_kernel *k); // once the pool is there. NOMEM
+void ims_frames_fini(struct ims_kernel *k);
 int ims_frames_alloc(struct ims_kernel *k, unsigned log2size, uint64_t *hpa); // each 4 KB page with one reference
 void ims_frames_get(struct ims_kernel *k, uint64_t hpa, uint64_t size);
 void ims_frames_put(struct ims_kernel *k, uint64_t hpa, uint64_t size);
 void ims_frames_pin(struct ims_kernel *k, uint64_t hpa, uint64_t size, bool on); // a reference, counted as a pin, too
+uint32_t ims_frames_refs(const struct ims_kernel *k, uint64_t hpa);              // of the page; 0: not of the pool
+
+// ---- Files of memory (memfile.c) ------------------------------------------------------------------------------------
+
+// A memfd or a dma-buf. Pages are allocated when somebody first needs them, and stay until the file goes.
+struct memfile {
+  struct ims_kernel *k;
+  uint32_t refs;        // open file, mappings, pages objects of iommufd
+  uint8_t shift;        // of its pages
+  bool dmabuf, revoked; // revoked: taken back by who made it
+  uint64_t size, npages;
+  uint64_t *page;      // hpa; 0: none yet
+  struct pages *users; // dma-buf: iommufd's, by next_of_buf
+};
+// A file of `size` bytes, its pages as IMS_MMAP_2M, 1G say. The descriptor, or -EINVAL, -ENOMEM, -EMFILE.
+int ims_memfile_new(struct ims_process *p, uint64_t size, unsigned flags, bool dmabuf, struct ims_file **out);
+struct memfile *ims_memfile_of(const struct ims_file *f); // NULL: not such a file
+void ims_memfile_put(struct memfile *f);
+int ims_memfile_page(struct memfile *f, uint64_t offset, uint64_t *hpa, uint64_t *left); // -EINVAL: beyond; -ENOMEM
+// Says that a dma-buf is taken back, or is there again; either way nothing that was mapped of it stays in a domain.
+void ims_memfile_revoke(struct memfile *f, bool revoked);
 
 // ---- Kernel ---------------------------------------------------------------------------------------------------------
 
@@ -118,7 +143,7 @@ struct ims_device {
   bool ats_works, pri_works;    // and the unit takes part
   struct page_request *partial; // of groups whose last request is still to come, in order
   unsigned partials, attachments;
-  struct iopf_group *iopf; // delivered and not answered, oldest first (utlist)
+  struct iopf_group *iopf;      // delivered and not answered, oldest first (utlist)
   uint64_t pasid_dir;           // or CD table
   uint8_t pdts;                 // VT-d
   struct smmuv3_device *smmuv3; // of its driver
@@ -471,6 +496,8 @@ int ims_sva_deliver(struct iopf_sink *s, struct iopf_group *g); // sva.c
 struct vma {
   uint64_t start, end;
   uint8_t prot, shift;
+  struct memfile *file; // NULL: anonymous
+  uint64_t offset;      // in it, of start
 };
 
 // A page that mprotect made inaccessible: entries cannot say it and keep the page.
@@ -498,6 +525,10 @@ struct ims_process {
   size_t files;
   struct ims_vm *vms;
   bool exited;
+  unsigned refs;                           // who still names it after its exit: pages objects, mappings of containers
+  unsigned caps;                           // IMS_CAP_*
+  uint64_t memlock;                        // RLIMIT_MEMLOCK, bytes
+  uint64_t pinned, locked_user, locked_mm; // pages, by iommufd: all; counted against the limit, either way
   // PASIDs of VFIO: one set a process, shared by its containers.
   unsigned pasid_set_users;
   // SVA
@@ -512,9 +543,12 @@ int ims_mm_fault(struct ims_process *p, uint64_t va, unsigned prot);
 int ims_mm_page(struct ims_process *p, uint64_t va, unsigned prot, uint64_t *hpa, uint64_t *left);
 // A page that ims_mm_page() gave is pinned once more or once less; whole pages.
 void ims_mm_pin(struct ims_process *p, uint64_t hpa, uint64_t size, bool on);
-uint32_t ims_mm_pins(const struct ims_process *p, uint64_t hpa); // how often it is; 0 where nobody counts (cfg.selftest)
+uint32_t ims_mm_pins(const struct ims_process *p,
+                     uint64_t hpa); // how often it is; 0 where nobody counts (cfg.selftest)
 bool ims_user_read(const struct ims_process *p, void *dst, uint64_t src, size_t len);
 bool ims_user_write(const struct ims_process *p, uint64_t dst, const void *src, size_t len);
+void ims_process_get(struct ims_process *p);
+void ims_process_put(struct ims_process *p); // the last one after its exit frees it
 void ims_process_free(struct ims_process *p);
 void ims_vm_free_all(struct ims_process *p);
 void ims_mm_invalidate(struct ims_process *p, uint64_t first, uint64_t last); // the mmu notifier (sva.c)
@@ -591,8 +625,8 @@ struct vmm_fault {
   struct vmm_fault *next, *prev;
   struct iopf_group *group; // page requests; `told` have been read
   uint32_t told;
-  struct page_request req;  // of an unrecoverable fault
-  uint8_t reason; // 0: page requests; else of struct iommu_fault_unrecoverable
+  struct page_request req; // of an unrecoverable fault
+  uint8_t reason;          // 0: page requests; else of struct iommu_fault_unrecoverable
   bool has_addr, has_fetch;
   uint64_t fetch;
 };

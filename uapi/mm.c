@@ -59,6 +59,9 @@ static void vma_split(struct ims_process *p, uint64_t va) {
     return;
   struct vma tail = p->vma[i];
   tail.start = va;
+  tail.offset += va - p->vma[i].start;
+  if (tail.file)
+    tail.file->refs++;
   p->vma[i].end = va;
   vma_insert(p, i + 1, tail);
 }
@@ -102,9 +105,18 @@ int ims_mm_fault(struct ims_process *p, uint64_t va, unsigned prot) {
     return 0;
   }
   uint64_t hpa, base = va >> v->shift << v->shift;
-  int err = ims_frames_alloc(p->k, v->shift, &hpa);
-  if (err)
-    return ims_errno(err);
+  int err;
+  if (v->file) {
+    uint64_t left;
+    err = ims_memfile_page(v->file, v->offset + (base - v->start), &hpa, &left);
+    if (err)
+      return err == -EINVAL ? -EFAULT : err; // beyond the end of the file
+    ims_frames_get(p->k, hpa, 1ull << v->shift);
+  } else {
+    err = ims_frames_alloc(p->k, v->shift, &hpa);
+    if (err)
+      return ims_errno(err);
+  }
   err = ims_pgt_map(&p->pgt, &mem, base, hpa, 1ull << v->shift, perm_of(v->prot), flags_of(p, prot), 0);
   if (err) {
     ims_frames_put(p->k, hpa, 1ull << v->shift);
@@ -229,12 +241,11 @@ static void unhide(struct ims_process *p, uint64_t va, uint64_t size, unsigned p
   }
 }
 
-int ims_mmap(struct ims_process *p, uint64_t va, uint64_t size, unsigned prot, unsigned flags, uint64_t *out) {
-  unsigned level = flags & IMS_MMAP_1G ? 3 : flags & IMS_MMAP_2M ? 2 : 1;
-  uint8_t shift = (uint8_t)ims_pgt_shift(&p->fmt, level);
+// Of a file, or anonymous: of pages of 2^shift bytes.
+static int map_memory(struct ims_process *p, uint64_t va, uint64_t size, unsigned prot, unsigned flags, uint8_t shift,
+                      struct memfile *file, uint64_t offset, uint64_t *out) {
   uint64_t mask = (1ull << shift) - 1;
-  if (!(p->fmt.leaf_levels >> level & 1) || !size || ((va | size) & mask) || (prot & ~7u) || (flags & ~15u) ||
-      p->exited)
+  if (!size || ((va | size | offset) & mask) || (prot & ~7u) || (flags & ~15u) || p->exited)
     return -EINVAL;
   if (size > task_size(p))
     return -ENOMEM;
@@ -254,7 +265,9 @@ int ims_mmap(struct ims_process *p, uint64_t va, uint64_t size, unsigned prot, u
     return -EEXIST;
   if (vma_room(p, 1))
     return -ENOMEM;
-  vma_insert(p, i, (struct vma){va, va + size, (uint8_t)prot, shift});
+  vma_insert(p, i, (struct vma){va, va + size, (uint8_t)prot, shift, file, offset});
+  if (file)
+    file->refs++;
   if ((flags & IMS_MMAP_POPULATE) && prot)
     for (uint64_t at = va; at < va + size; at += mask + 1) {
       int err = ims_mm_fault(p, at, prot & ~(unsigned)IMS_PROT_WRITE);
@@ -265,6 +278,23 @@ int ims_mmap(struct ims_process *p, uint64_t va, uint64_t size, unsigned prot, u
     }
   *out = va;
   return 0;
+}
+
+int ims_mmap(struct ims_process *p, uint64_t va, uint64_t size, unsigned prot, unsigned flags, uint64_t *out) {
+  unsigned level = flags & IMS_MMAP_1G ? 3 : flags & IMS_MMAP_2M ? 2 : 1;
+  if (!(p->fmt.leaf_levels >> level & 1))
+    return -EINVAL;
+  return map_memory(p, va, size, prot, flags, (uint8_t)ims_pgt_shift(&p->fmt, level), NULL, 0, out);
+}
+
+int ims_mmap_file(struct ims_process *p, uint64_t va, uint64_t size, unsigned prot, unsigned flags, struct ims_file *f,
+                  uint64_t offset, uint64_t *out) {
+  struct memfile *file = ims_memfile_of(f);
+  if (!file || file->dmabuf)
+    return -ENODEV;
+  if ((flags & (IMS_MMAP_2M | IMS_MMAP_1G)) || offset > INT64_MAX || size > INT64_MAX)
+    return -EINVAL;
+  return map_memory(p, va, size, prot, flags, file->shift, file, offset, out);
 }
 
 int ims_munmap(struct ims_process *p, uint64_t va, uint64_t size) {
@@ -283,7 +313,8 @@ int ims_munmap(struct ims_process *p, uint64_t va, uint64_t size) {
   vma_split(p, va + size);
   size_t first = vma_at(p, va), last = first;
   while (last < p->vmas && p->vma[last].start < va + size)
-    last++;
+    if (p->vma[last++].file)
+      ims_memfile_put(p->vma[last - 1].file);
   memmove(&p->vma[first], &p->vma[last], (p->vmas - last) * sizeof *p->vma);
   p->vmas -= last - first;
   return 0;

@@ -32,6 +32,8 @@ int ims_process_new(struct ims_kernel *k, struct ims_process **out) {
   p->k = k;
   p->id = k->next_process++;
   p->mmap_next = 0x7f0000000000ull;
+  p->caps = ~0u;
+  p->memlock = ~0ull;
   page_table_format(p);
   struct ims_pgt_mem mem = ims_page_pool_pgt_mem(&k->pool);
   int err = ims_pgt_create(&p->pgt, &mem);
@@ -64,6 +66,10 @@ void ims_process_exit(struct ims_process *p) {
       ims_close(p->file[fd]);
   ims_vm_free_all(p);
   p->exited = true;
+  for (size_t i = 0; i < p->vmas; i++)
+    if (p->vma[i].file)
+      ims_memfile_put(p->vma[i].file);
+  p->vmas = 0;
   ims_pgt_iterate(&p->pgt, &mem, 0, UINT64_MAX, put_leaf, p->k);
   ims_pgt_destroy(&p->pgt, &mem);
   struct hidden_page *h, *next;
@@ -73,7 +79,14 @@ void ims_process_exit(struct ims_process *p) {
     free(h);
   }
   ims_kernel_interrupts(p->k);
-  if (!p->svas)
+  if (!p->svas && !p->refs)
+    ims_process_free(p);
+}
+
+void ims_process_get(struct ims_process *p) { p->refs++; }
+
+void ims_process_put(struct ims_process *p) {
+  if (!--p->refs && p->exited && !p->svas)
     ims_process_free(p);
 }
 
@@ -95,6 +108,14 @@ void ims_process_free(struct ims_process *p) {
 
 void ims_process_set_user(struct ims_process *p, const struct ims_user *user) {
   p->user = user ? *user : (struct ims_user){0};
+}
+
+void ims_process_set_caps(struct ims_process *p, unsigned caps) { p->caps = caps; }
+
+void ims_process_set_memlock(struct ims_process *p, uint64_t bytes) { p->memlock = bytes; }
+
+void ims_process_pins(const struct ims_process *p, struct ims_pin_counts *out) {
+  *out = (struct ims_pin_counts){.pinned = p->pinned, .locked = p->locked_mm, .user_locked = p->locked_user};
 }
 
 bool ims_user_read(const struct ims_process *p, void *dst, uint64_t src, size_t len) {

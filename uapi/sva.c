@@ -92,7 +92,7 @@ void ims_sva_unbind(struct ims_sva *s) {
       }
     ims_hdomain_free(d);
   }
-  if (p->exited && !p->svas)
+  if (p->exited && !p->svas && !p->refs)
     ims_process_free(p);
   ims_kernel_interrupts(k);
 }

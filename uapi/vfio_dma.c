@@ -60,15 +60,14 @@ static const struct dma *dma_find(const struct container *c, uint64_t first, uin
 
 // ---- Second stage ---------------------------------------------------------------------------------------------------
 
-struct pages {
-  struct ims_kernel *k;
+struct runs {
   uint64_t first, last; // iova
   uint64_t (*run)[2];   // hpa, size
   size_t runs, room;
 };
 
 static int gather(void *ctx, const struct ims_pgt_visit *v) {
-  struct pages *p = ctx;
+  struct runs *p = ctx;
   if (v->kind != IMS_PTE_LEAF)
     return IMS_VISIT_ON;
   uint64_t from = v->in > p->first ? v->in : p->first, end = v->in + (v->size - 1);
@@ -90,8 +89,9 @@ static int gather(void *ctx, const struct ims_pgt_visit *v) {
   return IMS_VISIT_ON;
 }
 
-static void unmap_range(struct container *c, uint64_t iova, uint64_t size) {
-  struct pages p = {.k = c->k, .first = iova, .last = iova + size - 1};
+// mm: whose pages they are.
+static void unmap_range(struct container *c, struct ims_process *mm, uint64_t iova, uint64_t size) {
+  struct runs p = {.first = iova, .last = iova + size - 1};
   if (!c->domains || !size)
     return;
   const struct hdomain *first = c->domains->d; // all domains of a container map the same
@@ -99,7 +99,7 @@ static void unmap_range(struct container *c, uint64_t iova, uint64_t size) {
   for (struct vfio_domain *vd = c->domains; vd; vd = vd->next)
     ims_hdomain_unmap(vd->d, iova, size);
   for (size_t i = 0; i < p.runs && !err; i++)
-    ims_frames_put(c->k, p.run[i][0], p.run[i][1]);
+    ims_mm_pin(mm, p.run[i][0], p.run[i][1], false);
   free(p.run);
 }
 
@@ -128,20 +128,20 @@ static int pin_and_map(struct container *c, const struct dma *m, struct hdomain 
     if (only) {
       err = ims_hdomain_map(only, m->iova + done, hpa, size, m->prot);
     } else {
-      ims_frames_get(c->k, hpa, size);
+      ims_mm_pin(m->mm, hpa, size, true);
       for (struct vfio_domain *vd = c->domains; vd && !err; vd = vd->next) {
         err = ims_hdomain_map(vd->d, m->iova + done, hpa, size, m->prot);
         for (struct vfio_domain *undo = c->domains; err && undo != vd; undo = undo->next)
           ims_hdomain_unmap(undo->d, m->iova + done, size);
       }
       if (err)
-        ims_frames_put(c->k, hpa, size);
+        ims_mm_pin(m->mm, hpa, size, false);
     }
     if (!err)
       done += size;
   }
   if (err && !only)
-    unmap_range(c, m->iova, done);
+    unmap_range(c, m->mm, m->iova, done);
   else if (err && done)
     ims_hdomain_unmap(only, m->iova, done);
   if (err)
@@ -167,9 +167,14 @@ void ims_vfio_unmap_domain(struct container *c, struct hdomain *d) {
     ims_hdomain_unmap(d, c->dma[i].iova, c->dma[i].size);
 }
 
+static void drop(struct container *c, const struct dma *m) {
+  unmap_range(c, m->mm, m->iova, m->size);
+  ims_process_put(m->mm);
+}
+
 void ims_vfio_unmap_all(struct container *c) {
   for (size_t i = 0; i < c->dmas; i++)
-    unmap_range(c, c->dma[i].iova, c->dma[i].size);
+    drop(c, &c->dma[i]);
   c->dmas = 0;
 }
 
@@ -210,6 +215,7 @@ long ims_vfio_map(struct ims_file *f, uint64_t arg) {
   memmove(&c->dma[i + 1], &c->dma[i], (c->dmas - i) * sizeof *c->dma);
   c->dma[i] = entry;
   c->dmas++;
+  ims_process_get(entry.mm);
   return 0;
 }
 
@@ -237,8 +243,8 @@ long ims_vfio_unmap(struct ims_file *f, uint64_t arg) {
     if (!c->v2 && u.iova > d->iova)
       break;
     size_t i = (size_t)(d - c->dma);
-    unmap_range(c, d->iova, d->size);
     unmapped += d->size;
+    drop(c, d);
     memmove(&c->dma[i], &c->dma[i + 1], (c->dmas - i - 1) * sizeof *c->dma);
     c->dmas--;
   }

@@ -3,70 +3,30 @@
 // pinned, lies in one piece, and cannot be unmapped. Facts 3.8; Linux 7.x, iommufd/viommu.c.
 #include "uapi/iommufd/internal.h"
 
-// The part of an area in [first, last]: pages of its memory.
-static uint64_t part(const struct area *a, uint64_t first, uint64_t last, uint64_t *count) {
-  uint64_t from = first > a->iova ? first : a->iova, to = last < a->last ? last : a->last;
-  *count = (to - from + 1) / IMS_PAGE_SIZE;
-  return (a->start + (from - a->iova)) / IMS_PAGE_SIZE;
-}
+static struct iopt *space(const struct hw_queue *q) { return &q->viommu->hwpt->ioas->iopt; }
 
-// The areas before `stop`; all of them: ~0.
-static void unpin(struct hw_queue *q, size_t stop) {
-  struct iopt *t = &q->viommu->hwpt->ioas->iopt;
-  for (size_t i = ims_iopt_at(t, q->first); i < stop && i < t->areas && t->area[i]->iova <= q->last; i++) {
-    uint64_t count, page = part(t->area[i], q->first, q->last, &count);
-    ims_pages_unpin(t->area[i]->pages, page, count);
-    t->area[i]->locks--;
-  }
-}
-
-static int pin_area(struct area *a, uint64_t first, uint64_t last) {
-  uint64_t count, page = part(a, first, last, &count);
-  if ((a->start - a->iova) & (IMS_PAGE_SIZE - 1))
-    return -EINVAL; // pages of the address space are not pages of memory
-  int err = ims_pages_pin(a->pages, page, count);
-  if (!err)
-    a->locks++;
-  return err;
-}
-
-// -EFAULT: not in one piece.
-static int follow(const struct area *a, uint64_t first, uint64_t last, uint64_t *next) {
-  uint64_t left, page = part(a, first, last, &left), count;
-  for (; left; page += count, left -= count) {
-    uint64_t hpa = ims_pages_hpa(a->pages, page, &count);
-    if (*next != ~0ull && hpa != *next)
-      return -EFAULT;
-    if (count > left)
-      count = left;
-    *next = hpa + count * IMS_PAGE_SIZE;
-  }
-  return 0;
+static void unpin(struct hw_queue *q) {
+  ims_iopt_unpin_range(space(q), &q->access, q->first, q->last - q->first + 1);
+  ims_iopt_remove_access(space(q), &q->access);
 }
 
 // [q->first, q->last], whole pages; hpa of the first.
 static int pin(struct hw_queue *q, uint64_t *hpa) {
-  struct iopt *t = &q->viommu->hwpt->ioas->iopt;
-  uint64_t at = q->first, next = ~0ull, ignored;
-  size_t start = ims_iopt_at(t, q->first), i = start;
-  int err = 0;
-  for (; !err; i++) {
-    struct area *a = i < t->areas ? t->area[i] : NULL;
-    err = !a || a->iova > at ? -ENOENT : pin_area(a, q->first, q->last);
-    if (err || a->last >= q->last)
-      break;
-    at = a->last + 1;
-  }
-  size_t end = err ? i : i + 1;
-  for (i = start; i < end && !err; i++)
-    err = follow(t->area[i], q->first, q->last, &next);
+  const uint64_t length = q->last - q->first + 1;
+  q->access.alignment = IMS_PAGE_SIZE;
+  q->access.internal = true;
+  int err = ims_iopt_add_access(space(q), &q->access);
+  if (err)
+    return err;
+  err = ims_iopt_pin_range(space(q), &q->access, q->first, length, 0, NULL);
   if (err) {
-    unpin(q, end);
+    ims_iopt_remove_access(space(q), &q->access);
     return err;
   }
-  uint64_t page = part(t->area[start], q->first, q->last, &ignored);
-  *hpa = ims_pages_hpa(t->area[start]->pages, page, &ignored);
-  return 0;
+  err = ims_iopt_in_one_piece(space(q), q->first, length, hpa);
+  if (err)
+    unpin(q);
+  return err;
 }
 
 void ims_hw_queue_release(struct object *o) {
@@ -74,7 +34,7 @@ void ims_hw_queue_release(struct object *o) {
   if (q->ready && q->viommu->ops->hw_queue_destroy)
     q->viommu->ops->hw_queue_destroy(q);
   if (q->pinned)
-    unpin(q, SIZE_MAX);
+    unpin(q);
   q->viommu->obj.users--;
 }
 

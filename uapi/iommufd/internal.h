@@ -3,8 +3,10 @@
 //
 //   main.c     the file, the dispatcher and its rules (Facts 3.1)
 //   object.c   ids, references, destruction
-//   ioas.c     address spaces: the ioctls (3.4)         iopt.c  areas, allowed and reserved ranges, domains below
-//   pages.c    user memory behind areas, pinned
+//   ioas.c     address spaces: the ioctls (3.4)         option.c  options, CHANGE_PROCESS, NOIOMMU_GET_PA
+//   iopt.c     areas, allowed and reserved ranges, domains below, in-kernel accesses     areas.c  the tree of areas
+//   pages.c    user memory and files behind areas, pinned
+//   vfio_compat.c  the VFIO container's calls on an iommufd (3.8)     check.c  what must always hold
 //   hwpt.c     hardware page tables: paging, nested (3.6)
 //   fault.c    fault queues (3.8)
 //   dirty.c    dirty tracking (3.8)                     invalidate.c  HWPT_INVALIDATE (3.7)
@@ -127,41 +129,68 @@ int ims_user_array_copy(const struct user_array *a, uint32_t type, uint32_t inde
 
 // ---- User memory behind areas (pages.c) -----------------------------------------------------------------------------
 
+enum pages_kind { PAGES_USER, PAGES_FILE, PAGES_DMABUF };
+enum account_mode { ACCOUNT_USER, ACCOUNT_MM, ACCOUNT_NONE };
+
+// Neighbouring pages that are pinned and lie next to one another in memory, with as many users all.
+struct pin {
+  uint64_t index, count, hpa; // pages; of the first one
+  uint32_t users;             // areas that domains map, and in-kernel accesses
+};
+
 // Pages of user memory or of a file, shared by the areas that were copied from one another. They are pinned as far as
 // some domain or access needs them, each page once however many need it (Facts 3.4, 6.2 MD_CHECK_REFS).
-struct run {
-  uint64_t index, count, hpa; // pages
-};
 struct pages {
-  struct ims_process *mm;
-  uint64_t uva; // of the first page's first byte; of a file: the offset in it
-  uint64_t npages;
-  uint64_t file; // of struct ims_user, or the memfd; 0: none
-  bool is_file, writable;
-  uint32_t refs;   // areas
-  uint64_t whole;  // users of all pages
-  uint32_t *part;  // users of single pages, beside; NULL: none ever
-  struct run *run; // what is pinned, by index
-  size_t runs, run_room;
+  struct ims_process *mm;     // whose memory it is, and whose pins are counted
+  struct ims_process *opener; // of a file: who knows it
+  uint64_t uva;               // of the first page's first byte; of a file: the offset in it
+  uint64_t npages, npinned;
+  uint64_t file;             // of struct ims_user
+  struct memfile *memfile;   // or a file of ours; NULL: what was named is no file of memory
+  struct pages *next_of_buf; // dma-buf: who maps it, too
+  struct ictx *ctx;
+  uint8_t kind, account;  // enum pages_kind, account_mode
+  bool writable, foreign; // foreign: file is one of struct ims_user
+  bool counted;           // CHANGE_PROCESS has met it
+  bool revoked;           // the dma-buf was taken back: nothing is mapped in domains any more
+  uint32_t refs;          // areas, and who makes one
+  struct pin *pin;        // by index
+  size_t pins, room;
 };
 
-struct pages *ims_pages_new(struct ims_process *mm, uint64_t uva, uint64_t npages, bool writable);
+// User memory [uva, uva+length), and file bytes. *out has one reference. -EOVERFLOW, -EINVAL, -ENOMEM; -EBADF; -ENODEV.
+int ims_pages_of_user(struct ictx *ctx, struct ims_process *mm, uint64_t uva, uint64_t length, bool writable,
+                      struct pages **out);
+int ims_pages_of_file(struct ictx *ctx, struct ims_process *p, int fd, uint64_t start, uint64_t length, bool writable,
+                      struct pages **out);
 void ims_pages_put(struct pages *p);
-// Pins pages [first, first+count), or counts one more user of them. -EFAULT, -ENOMEM, and what a file answers.
+// Pins pages [first, first+count), or counts one more user of them. Nothing has changed on error: -EFAULT, -ENOMEM, and
+// what a file answers.
 int ims_pages_pin(struct pages *p, uint64_t first, uint64_t count);
 void ims_pages_unpin(struct pages *p, uint64_t first, uint64_t count);
-// The run of neighbouring hpas at a pinned page: hpa of its first byte, and how many pages from there on.
+// The run of neighbouring hpas at a pinned page: hpa of its first byte, and how many pages from there on. 0 in *count: it
+// is not pinned.
 uint64_t ims_pages_hpa(const struct pages *p, uint64_t index, uint64_t *count);
+// Copies from or to bytes [at, at+length) of the pages.
+int ims_pages_copy(struct pages *p, const struct ims_process *caller, uint64_t at, void *data, uint64_t length,
+                   unsigned flags);
+int ims_pages_charge(struct ims_process *p, unsigned account, uint64_t npages); // -ENOMEM: over RLIMIT_MEMLOCK
+void ims_pages_uncharge(struct ims_process *p, unsigned account, uint64_t npages);
 
-// ---- Address spaces (iopt.c, ioas.c) --------------------------------------------------------------------------------
+// ---- Address spaces (areas.c, iopt.c, ioas.c) -----------------------------------------------------------------------
 
 struct area {
   uint64_t iova, last;
   struct pages *pages;
-  uint64_t start;    // byte of the pages' first page that iova is
-  uint8_t prot;      // IMS_PROT_*
-  uint32_t accesses; // pinned ranges of in-kernel users
-  uint32_t locks;    // HW queues: must not be unmapped
+  uint64_t start; // byte of the pages' first page that iova is
+  uint8_t prot;   // IMS_PROT_*
+  bool closing;   // being unmapped: accesses must not pin any more
+  // Pinned ranges of in-kernel users, and those of HW queues among them: it must not be unmapped.
+  uint32_t accesses, locks;
+  struct area *next, *prev; // by iova
+  // The tree of areas (areas.c): a treap, each node with what its whole subtree covers.
+  struct area *left, *right;
+  uint64_t priority, low, high, hole; // of the subtree: first and last iova, largest hole between its areas
 };
 
 struct range {
@@ -176,12 +205,13 @@ struct ranges {
 
 struct iopt {
   struct ictx *ctx;
-  struct area **area; // by iova
-  size_t areas, room;
+  struct area *root, *first; // tree and list
+  size_t areas;
+  uint64_t random; // of priorities
   struct ranges allowed, reserved;
   struct hdomain **domain; // all map the same
   size_t domains;
-  struct access *accesses; // in-kernel users of this address space
+  struct access *accesses; // in-kernel users of this address space, in order of joining
   uint64_t alignment;      // of iova and length, bytes
   bool no_large_pages;     // IOMMU_OPTION_HUGE_PAGES 0
 };
@@ -192,20 +222,85 @@ struct ioas {
   struct hwpt_paging *hwpts; // its paging tables, by next_in_ioas
 };
 
+// MAP of user memory, after the checks of the call. flags: IMS_IOAS_MAP_*.
+int ims_ioas_map_user(struct ioas *s, struct ims_process *p, uint64_t uva, uint64_t length, uint64_t *iova,
+                      uint32_t flags);
+
+// Areas in order of iova: for (struct area *a = ims_area_at(t, first); a && a->iova <= last; a = a->next)
+struct area *ims_area_at(const struct iopt *t, uint64_t iova); // the first that ends at or behind iova; NULL
+void ims_area_insert(struct iopt *t, struct area *a);          // overlaps none
+void ims_area_remove(struct iopt *t, struct area *a);
+// The first hole of at least `size` bytes that ends at or behind *first; what of it lies below *first does not count.
+bool ims_area_hole(const struct iopt *t, uint64_t size, uint64_t *first, uint64_t *last);
+
+// What is to be mapped: a slice of pages. Holds a reference.
+struct slice {
+  struct pages *pages;
+  uint64_t start, length; // bytes
+};
+
 void ims_iopt_init(struct iopt *t, struct ictx *ctx);
 void ims_iopt_fini(struct iopt *t); // no domains any more
-// Maps pages [start, start+length) at *iova; not `fixed`: at a place that it chooses. Takes a reference of `p` when it succeeds.
-int ims_iopt_map(struct iopt *t, struct pages *p, uint64_t start, uint64_t *iova, uint64_t length, unsigned prot,
+// Maps the slices one behind the other at *iova, `length` bytes together; not `fixed`: at a place that it chooses. An area
+// each, with a reference of its own. Checks in Linux' order; all or nothing.
+int ims_iopt_map(struct iopt *t, const struct slice *s, size_t slices, uint64_t *iova, uint64_t length, unsigned prot,
                  bool fixed);
-// Everything in [first, last]; areas go whole. *unmapped: bytes. -ENOENT, -EBUSY.
+// What covers [iova, iova+length) without a hole, as slices to be freed by ims_slices_free(). -ENOENT: a hole.
+int ims_iopt_slices(const struct iopt *t, uint64_t iova, uint64_t length, struct slice **out, size_t *slices);
+void ims_slices_free(struct slice *s, size_t slices);
+// Everything in [first, last]; areas go whole, in order, until one cannot. *unmapped: bytes. -ENOENT: one is cut; -EBUSY:
+// locked by a HW queue; -EDEADLK: an access does not let go.
 int ims_iopt_unmap(struct iopt *t, uint64_t first, uint64_t last, uint64_t *unmapped);
-size_t ims_iopt_at(const struct iopt *t, uint64_t iova); // index of the first area that ends at or behind iova
+// Makes `last` the last iova of an area, where one lies across (VFIO type1). 0; -EINVAL, -EBUSY, -EOPNOTSUPP, -ENOMEM.
+int ims_iopt_cut(struct iopt *t, uint64_t last);
 // All that is mapped becomes mapped in the domain, too. -EADDRINUSE (aperture), -EINVAL (its page is too large), -EFAULT ...
 int ims_iopt_add_domain(struct iopt *t, struct hdomain *d);
 void ims_iopt_remove_domain(struct iopt *t, struct hdomain *d);
 // Ranges that must not be mapped, of somebody: a device, a domain. -EADDRINUSE: something is mapped or allowed there.
 int ims_iopt_reserve(struct iopt *t, uint64_t first, uint64_t last, const void *owner);
 void ims_iopt_unreserve(struct iopt *t, const void *owner);
+// Those of a device, where its interrupt messages go, with the device as owner (ims_iopt_unreserve(t, dev) takes them back).
+// Each attachment to an address space makes them; a device attached twice has them twice, and they go together.
+int ims_iopt_reserve_device(struct iopt *t, const struct ims_device *dev);
+// Areas sit where `allowed` says when no place is asked for. Takes the list when it succeeds. -EADDRINUSE: reserved.
+int ims_iopt_allow(struct iopt *t, struct ranges *allowed);
+// Holes of the reserved ranges: from *first on, the next one. False: none.
+bool ims_iopt_free_range(const struct iopt *t, uint64_t *first, uint64_t *last);
+int ims_iopt_large_pages(struct iopt *t, bool on);
+// A dma-buf was taken back: its areas are mapped no longer. Of all address spaces of the context.
+void ims_iopt_revoked(struct pages *p);
+
+// ---- In-kernel users of an address space ----------------------------------------------------------------------------
+
+// A driver that reads, writes and pins by iova what the address space maps (as mdev drivers do; access.c), or a HW queue.
+struct access {
+  struct object obj;
+  struct ioas *ioas;   // NULL: none now
+  struct access *next; // of the same address space
+  uint64_t alignment;  // that it needs: IMS_PAGE_SIZE when it pins, else 1
+  bool internal;       // a HW queue: what it pins is locked, UNMAP fails
+  // Asked before [iova, iova+length) is unmapped: unpins all that it has pinned there. Not called where internal.
+  void (*unmap)(struct access *a, uint64_t iova, uint64_t length);
+  void *owner;
+};
+
+// Joins the users of an address space; `ioas` and references are the caller's. -EADDRINUSE: an area is not aligned so.
+int ims_iopt_add_access(struct iopt *t, struct access *a);
+void ims_iopt_remove_access(struct iopt *t, struct access *a);
+
+enum { ACCESS_WRITE = 1, ACCESS_KTHREAD = 2, ACCESS_SLOW = 4 }; // flags, as IOMMUFD_ACCESS_RW_*
+
+// Pins all pages of [iova, iova+length), page-aligned parts of areas. hpa: of each page, by number; NULL: not wanted.
+// -EINVAL (length, alignment, not `a->alignment`), -EOVERFLOW, -ENOENT (a hole), -EPERM, -EFAULT, -ENOMEM; nothing is pinned
+// then. Undone by ims_iopt_unpin_range() of the same range.
+int ims_iopt_pin_range(struct iopt *t, struct access *a, uint64_t iova, uint64_t length, unsigned flags, uint64_t *hpa);
+void ims_iopt_unpin_range(struct iopt *t, struct access *a, uint64_t iova, uint64_t length);
+// hpa of the first page of a pinned range. -EFAULT: the others do not follow it.
+int ims_iopt_in_one_piece(const struct iopt *t, uint64_t iova, uint64_t length, uint64_t *hpa);
+// Copies to or from what is mapped, without pinning; part may have been copied on error. caller: the process in whose
+// name it happens.
+int ims_iopt_rw(struct iopt *t, const struct ims_process *caller, uint64_t iova, void *data, uint64_t length,
+                unsigned flags);
 
 // ---- Hardware page tables (hwpt.c) ----------------------------------------------------------------------------------
 
@@ -324,6 +419,7 @@ struct hw_queue {
   uint32_t type;
   uint64_t first, last; // pages
   bool pinned, ready;   // they are; the driver has taken it
+  struct access access; // by which they are
   void *driver;
 };
 
