@@ -75,8 +75,7 @@ static void record(void *ctx, uint64_t in, uint64_t size) {
 static int read_areas(const struct iopt *t, struct hdomain *d, uint64_t first, uint64_t last, bool holes, bool clear,
                       struct bitmap *b) {
   int err = 0;
-  for (size_t i = ims_iopt_at(t, first); i < t->areas && t->area[i]->iova <= last && !err; i++) {
-    const struct area *a = t->area[i];
+  for (const struct area *a = ims_area_at(t, first); a && a->iova <= last && !err; a = a->next) {
     uint64_t from = a->iova > first ? a->iova : first, to = a->last < last ? a->last : last;
     if (!holes && a->iova > first)
       break;
