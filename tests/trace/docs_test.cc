@@ -7,9 +7,13 @@
 #include "trace/arch.h"
 #include "trace/events.h"
 #include "trace/stats.h"
+#include "trace/structures.h"
 #include "trace/text.h"
+#include "uapi/layout.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <set>
 
 namespace ims {
 namespace {
@@ -134,6 +138,151 @@ TEST(Documentation, NamesEveryAttribute) {
   std::string values = text.substr(0, text.find("## Grammar"));
   for (const AttributeInfo &a : attributes())
     EXPECT_NE(values.find(std::string("`") + a.name + "`"), std::string::npos) << a.name;
+}
+
+// ---- docs/uapi.md ---------------------------------------------------------------------------------------------------
+
+std::string fields_text(const ims_uapi_struct &layout) {
+  std::string text;
+  for (unsigned i = 0; i < layout.fields; i++)
+    text += format("%s%u %s:%u", i ? ", " : "", layout.field[i].offset, layout.field[i].name, layout.field[i].bytes);
+  return text;
+}
+
+struct Command {
+  const char *name;
+  unsigned word, size, least;
+  const ims_uapi_struct *layout;
+};
+
+std::vector<Command> commands() {
+  std::vector<Command> all;
+#define IMS_X(name, word, s, size, least, apart) all.push_back({#name, word, size, least, ims_uapi_struct_by_name(#s)});
+  IMS_IOMMUFD_COMMANDS(IMS_X)
+  IMS_VFIO_DEVICE_COMMANDS(IMS_X)
+#undef IMS_X
+  return all;
+}
+
+TEST(Documentation, CommandsOfIommufdAreTheTable) {
+  std::string table = "| word | command | bytes | fields |\n|---|---|---|---|\n";
+  for (const Command &c : commands()) {
+    std::string least = c.least < c.size ? format(" (%u)", c.least) : "";
+    table +=
+        format("| 0x%x | `%s` | %u%s | %s |\n", c.word, c.name, c.size, least.c_str(), fields_text(*c.layout).c_str());
+  }
+  expect_generated("uapi.md", "ioctls", table);
+
+  table = "| structure | bytes | fields |\n|---|---|---|\n";
+  std::set<std::string> known;
+  for (const Command &c : commands())
+    known.insert(c.layout->name);
+#define IMS_X(s, size, first)                                                                                          \
+  if (!known.count(#s))                                                                                                \
+    table += format("| `%s` | %u | %s |\n", #s, size, fields_text(*ims_uapi_struct_by_name(#s)).c_str());
+  IMS_IOMMUFD_STRUCTS(IMS_X)
+#undef IMS_X
+  expect_generated("uapi.md", "structures", table);
+
+  // Each list once, under the first field that has it.
+  table = "| of | values |\n|---|---|\n";
+  std::set<const ims_uapi_value *> seen;
+  auto add = [&](const ims_uapi_struct &layout) {
+    for (unsigned i = 0; i < layout.fields; i++) {
+      const ims_uapi_field &f = layout.field[i];
+      if (!f.values || !seen.insert(f.values).second)
+        continue;
+      std::string values;
+      for (const ims_uapi_value *v = f.values; v->name; v++)
+        values += format("%s%s %llu", values.empty() ? "" : ", ", v->name, static_cast<unsigned long long>(v->value));
+      table += format("| `%s.%s` | %s |\n", layout.name, f.name, values.c_str());
+    }
+  };
+#define IMS_X(s, size, first) add(*ims_uapi_struct_by_name(#s));
+  IMS_IOMMUFD_STRUCTS(IMS_X)
+#undef IMS_X
+  expect_generated("uapi.md", "values", table);
+}
+
+// Where a field of a call ends up: names that both tables know, positions from them.
+struct Byte {
+  const char *from; // structure.field of the uAPI, or words for what no field says
+  const char *bits; // of it, "" all
+  const char *to;   // field of the hardware's structure
+  const char *words;
+};
+
+std::string byte_table(const char *structure, const std::vector<Byte> &bytes) {
+  const StructureInfo &info = *find_structure(structure);
+  std::string table = format("| from | bits | %s | bits | how |\n|---|---|---|---|---|\n", structure);
+  for (const Byte &b : bytes) {
+    std::string from = b.from;
+    if (size_t dot = from.find('.'); dot != from.npos) {
+      const ims_uapi_struct *layout = ims_uapi_struct_by_name(from.substr(0, dot).c_str());
+      EXPECT_NE(layout, nullptr) << from;
+      bool known = false;
+      for (unsigned i = 0; layout && i < layout->fields; i++)
+        known |= from.substr(dot + 1) == layout->field[i].name;
+      EXPECT_TRUE(known) << from;
+      from = "`" + from + "`";
+    }
+    std::string to, places;
+    std::istringstream names(b.to);
+    for (std::string name; names >> name;) {
+      auto row = std::find_if(info.rows->begin(), info.rows->end(), [&](const FieldRow &r) { return name == r.name; });
+      EXPECT_NE(row, info.rows->end()) << name;
+      if (row == info.rows->end())
+        continue;
+      to += (to.empty() ? "" : ", ") + name;
+      places += (places.empty() ? "" : ", ") + bits_text(row->lsb + row->width - 1, row->lsb);
+    }
+    table += format("| %s | %s | %s | %s | %s |\n", from.c_str(), b.bits, to.c_str(), places.c_str(), b.words);
+  }
+  return table;
+}
+
+TEST(Documentation, BytesOfABindEndUpWhereItSays) {
+  expect_generated(
+      "uapi.md", "bytes of vtd",
+      byte_table(
+          "PASID",
+          {
+              {"iommu_hwpt_vtd_s1.pgtbl_addr", "63:12", "FSPTPTR",
+               "a guest physical address: every table of stage 1 is found through stage 2 (3.8)"},
+              {"iommu_hwpt_vtd_s1.addr_width", "", "FSPM", "48: 0, 57: 1; else EINVAL"},
+              {"iommu_hwpt_vtd_s1.flags", "SRE", "SRE", "supervisor requests; needs ECAP.SRS"},
+              {"iommu_hwpt_vtd_s1.flags", "WPE", "WPE", "write protection for supervisors; with SRE only"},
+              {"iommu_hwpt_vtd_s1.flags", "EAFE", "EAFE", "the extended accessed flag; needs ECAP.EAFS"},
+              {"iommu_hwpt_alloc.pt_id", "", "SSPTPTR AW", "the parent's table and its levels"},
+              {"iommu_hwpt_set_dirty_tracking.flags", "ENABLE", "SSADE", "of the parent: A and D in stage 2"},
+              {"vfio_device_attach_iommufd_pt.pasid", "", "", "which entry; without the flag PASID that of RID_PASID"},
+              {"what is attached", "", "PGTT", "nested 3, second stage 2, first stage 1"},
+              {"the kernel", "", "DID", "a domain id of its own for each nested table on each unit"},
+              {"the kernel", "", "PWSNP PGSNP", "table walks are snooped; pages too where the parent forces it"},
+              {"the kernel", "", "P FPD", "P in the last store, FPD 0"},
+          }));
+  expect_generated(
+      "uapi.md", "bytes of smmuv3",
+      byte_table(
+          "STE",
+          {
+              {"iommu_hwpt_arm_smmuv3.ste0", "0", "V", "0: the stream aborts; else the kernel's own 1"},
+              {"iommu_hwpt_arm_smmuv3.ste0", "3:1", "CONFIG", "5 (stage 1) becomes 7 (both); 4 becomes 6; 0 is 0"},
+              {"iommu_hwpt_arm_smmuv3.ste0", "5:4", "S1FMT", "as it is"},
+              {"iommu_hwpt_arm_smmuv3.ste0", "51:6", "S1CONTEXTPTR",
+               "as it is: an address in the guest, translated by stage 2"},
+              {"iommu_hwpt_arm_smmuv3.ste0", "63:59", "S1CDMAX", "as it is"},
+              {"iommu_hwpt_arm_smmuv3.ste1", "1:0", "S1DSS", "as it is"},
+              {"iommu_hwpt_arm_smmuv3.ste1", "7:2", "S1CIR S1COR S1CSH", "as they are"},
+              {"iommu_hwpt_arm_smmuv3.ste1", "27", "S1STALLD", "as it is"},
+              {"iommu_hwpt_arm_smmuv3.ste1", "29:28", "EATS",
+               "1: ATS is wanted; the kernel sets it where the device can"},
+              {"iommu_viommu_alloc.hwpt_id", "", "S2TTB S2VMID S2T0SZ S2SL0 S2IR0 S2OR0 S2SH0 S2TG S2PS",
+               "the parent's stage 2"},
+              {"iommu_vdevice_alloc.virt_id", "", "", "not in the STE: by it invalidations and events are renamed"},
+              {"the kernel", "", "S2AA64 S2PTW S2R S2S", "of the parent, S2S with a device that may stall"},
+              {"the kernel", "", "MEV SHCFG S2FWB", "events may be merged; memory attributes as of any stage 2"},
+          }));
 }
 
 // What a shell prints for a command, run at the root of the repository with the program under test.
