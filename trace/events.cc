@@ -478,9 +478,13 @@ std::vector<EventInfo> make() {
   add(EventId::OUTCOME, "outcome", s, false,
       "Looks at what became of a device's DMA that was stalled, since it was looked at last: the rest of it, from the "
       "piece "
-      "that waited.",
+      "that waited; and of its page requests.",
       "outcome dev0 expect resumed=1 status=ok hpa=0x200000", {object(KIND_DEVICE, "the device")},
-      with({{"resumed", T::NUMBER, nullptr, "stalls of this device that ended"}}, dma_outputs), "outputs: as of `dma`");
+      with({{"resumed", T::NUMBER, nullptr, "stalls of this device that ended"},
+            {"answered", T::NUMBER, nullptr, "groups of its page requests that were answered, also at once"},
+            {"response", T::WORD, "success|invalid|failure", "the last of these answers"}},
+           dma_outputs),
+      "outputs: as of `dma`");
   add(EventId::PAGE_REQUEST, "page-request", s, false,
       "A device asks for a page. With a kernel it is handled before the event ends.",
       "page-request dev0 write iova=0x7f0000002000 pasid=$pasid let grp=group",

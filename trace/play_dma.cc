@@ -264,10 +264,20 @@ void PlayerImpl::resume(Device &d, const ims_resume &r) {
 
 void PlayerImpl::outcome_event() {
   Device &d = named(devices);
-  begin("what became of the DMA of " + d.name + " that was stalled");
+  begin(d.answered ? "what " + d.name + " has been answered"
+                   : "what became of the DMA of " + d.name + " that was stalled");
   put_number("resumed", d.resumed);
+  put_number("answered", d.answered);
+  if (d.answered) {
+    put_word("response", response_word(d.response));
+    result("groups of page requests answered: " + std::to_string(d.answered) +
+               ", the last: " + response_word(d.response),
+           d.response == 0);
+    d.answered = 0;
+  }
   if (!d.resumed) {
-    result("nothing of it has been resumed", false);
+    if (!output("response"))
+      result("nothing of it has been resumed", false);
     return;
   }
   put_dma(d.outcome);

@@ -106,6 +106,10 @@ void PlayerImpl::descriptor_event() {
 
 // ---- Page requests and faults ---------------------------------------------------------------------------------------
 
+const char *response_word(int code) {
+  return code < 0 ? "none" : code == 0 ? "success" : code == 1 ? "invalid" : "failure";
+}
+
 void PlayerImpl::page_request_event() {
   Device &d = named(devices);
   std::string access = text("ACCESS");
@@ -141,10 +145,7 @@ void PlayerImpl::page_request_event() {
   interrupts();
   if (group != 0xffff)
     put_number("group", group);
-  const char *response = d.response < 0    ? "none"
-                         : d.response == 0 ? "success"
-                         : d.response == 1 ? "invalid"
-                                           : "failure";
+  const char *response = response_word(d.response);
   put_word("response", response);
   result("group " + std::to_string(group) + "; " +
              (d.response < 0 ? "no answer yet" : "answer: " + std::string(response)),

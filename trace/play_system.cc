@@ -79,6 +79,7 @@ void PlayerImpl::on_page_response(void *ctx, const ims_page_response *resp) {
     if (d->unit == u && d->endpoint.config.source == resp->source) {
       ims_endpoint_response(&d->endpoint, resp);
       d->response = resp->code;
+      d->answered++;
     }
 }
 

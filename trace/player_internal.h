@@ -60,7 +60,7 @@ struct Device {
   std::map<unsigned, std::shared_ptr<std::vector<uint8_t>>> waiting;
   DmaSum outcome;
   std::shared_ptr<std::vector<uint8_t>> outcome_data;
-  uint64_t resumed = 0; // since the event `outcome` looked
+  uint64_t resumed = 0, answered = 0; // stalls that ended, page requests answered, since the event `outcome` looked
 };
 
 // What was found behind addresses, or bytes of a file, of a recorded program: the newest answer for each.
@@ -370,6 +370,9 @@ public:
   unsigned prot_of(const std::string &letters) const;
   std::string name_of(const char *key) const { return text(key); }
 };
+
+// success, invalid, failure; none: -1.
+const char *response_word(int code);
 
 // IMS_ACC_* of read, write, exec, atomic.
 unsigned access_bits(const std::string &word);
