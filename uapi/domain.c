@@ -236,6 +236,8 @@ struct attachment *ims_attachment(const struct ims_device *dev, uint32_t pasid) 
 static int check(const struct ims_device *dev, uint32_t pasid, const struct hdomain *d) {
   const struct host_unit *u = dev->unit;
   const struct hdomain *tables = d->type == HDOMAIN_NESTED ? d->parent : d;
+  if (d->ops && d->ops != u->ops)
+    return -EINVAL; // another driver's
   int err = tables && tables->type == HDOMAIN_PAGING ? u->ops->compatible(dev->unit, tables) : 0;
   if (!err && d->sink && d->sink->required && u->ops->iopf_check)
     err = u->ops->iopf_check(dev); // Facts 4.1, B5

@@ -185,6 +185,7 @@ struct ims_device_config {
   uint16_t pfsid;   // physical function, for device-TLB invalidations with DIT
   bool not_pci;     // a platform device; type1 binds refuse it
   bool stall;       // SMMU: a device whose transactions may be stalled (platform devices; never PCI)
+  bool shared_msi;  // its interrupt messages are not kept apart from those of others; iommufd refuses it
   const struct ims_device_regions *regions; // not owned; NULL: no regions
 };
 // EXIST: the unit has a device with this source id; INVAL.
@@ -294,7 +295,7 @@ struct ims_pgt_mem ims_vm_pgt_mem(struct ims_vm *vm);
 // fork; calls are made by the process of the descriptor.
 
 // "/dev/vfio/vfio", "/dev/vfio/N", "/dev/iommu" or "/dev/vfio/devices/vfioN". Returns the descriptor's number in the process
-// (>= 3, the lowest free one) and sets *out, or -ENOENT, -EBUSY (the group is open already, one way or the other), -EMFILE,
+// (>= 3, the lowest free one) and sets *out, or -ENOENT, -EBUSY (a group: open already, or a device of it bound), -EMFILE,
 // -ENOMEM.
 int ims_open(struct ims_process *p, const char *path, struct ims_file **out);
 // Always 0. The descriptor is gone afterwards, the open file with its last one. A container lives on until its groups

@@ -152,7 +152,6 @@ struct ims_device {
   struct guest_stage1 *guest;   // the VMM's guest has stage 1 of all its requests; NULL: nobody's
   uint64_t id;                  // counts up: part of the key of attachments
   uint32_t cdev;                // N of /dev/vfio/devices/vfioN
-  bool cdev_open;
   struct idev *idev; // bound to an iommufd, or NULL
   uint32_t key;      // unit << 16 | source
   UT_hash_handle hh;
@@ -361,6 +360,7 @@ struct host_ops {
   bool guest_table;     // SMMUv3: bound by a PASID table
   int (*set_guest)(struct ims_device *dev, const struct hdomain *d, uint16_t id, const struct guest_stage1 *s);
   int (*invalidate_guest)(struct ims_device *dev, uint16_t id, const struct cache_inv *inv);
+  bool (*coherent)(const struct ims_device *dev); // its DMA snoops the processors' caches; NULL: yes
   // iommufd. NULL: -EOPNOTSUPP.
   // GET_HW_INFO: *type is what was asked for (IMS_HW_INFO_NONE: whatever it is) and becomes what it is; `data` has room for
   // HW_INFO_MAX bytes, *len: how many were written.

@@ -25,7 +25,7 @@ static int want(uint32_t flags) {
          (flags & IMS_HWPT_PASID ? WANT_PASID : 0);
 }
 
-struct hwpt_paging *ims_hwpt_paging_new(struct ioas *s, struct idev *idev, uint32_t flags, bool automatic, int *err) {
+struct hwpt_paging *ims_hwpt_paging_make(struct ioas *s, struct idev *idev, uint32_t flags, bool automatic, int *err) {
   const uint32_t known = IMS_HWPT_NEST_PARENT | IMS_HWPT_DIRTY_TRACKING | IMS_HWPT_FAULT_ID_VALID | IMS_HWPT_PASID;
   const struct host_unit *unit = idev->dev->unit;
   *err = -EOPNOTSUPP;
@@ -49,11 +49,17 @@ struct hwpt_paging *ims_hwpt_paging_new(struct ioas *s, struct idev *idev, uint3
   *err = ims_hdomain_new_paging(s->obj.ctx->k, unit, (unsigned)want(flags), &h->h.d);
   if (*err == -ENODEV)
     *err = -EOPNOTSUPP; // the unit cannot make such tables
-  if (!*err && (*err = ims_iopt_add_domain(&s->iopt, h->h.d)) != 0) {
-    ims_hdomain_free(h->h.d);
-    h->h.d = NULL;
-  }
   if (!*err)
+    return h;
+  ims_object_destroy(&h->h.obj);
+  return NULL;
+}
+
+int ims_hwpt_paging_fill(struct hwpt_paging *h) { return ims_iopt_add_domain(&h->ioas->iopt, h->h.d); }
+
+struct hwpt_paging *ims_hwpt_paging_new(struct ioas *s, struct idev *idev, uint32_t flags, bool automatic, int *err) {
+  struct hwpt_paging *h = ims_hwpt_paging_make(s, idev, flags, automatic, err);
+  if (!h || (*err = ims_hwpt_paging_fill(h)) == 0)
     return h;
   ims_object_destroy(&h->h.obj);
   return NULL;

@@ -325,6 +325,9 @@ struct hwpt_nested {
 };
 
 struct hwpt_paging *ims_hwpt_paging_new(struct ioas *s, struct idev *idev, uint32_t flags, bool automatic, int *err);
+// The same in two steps: a table that nothing is mapped in; and all of the address space mapped.
+struct hwpt_paging *ims_hwpt_paging_make(struct ioas *s, struct idev *idev, uint32_t flags, bool automatic, int *err);
+int ims_hwpt_paging_fill(struct hwpt_paging *h);
 struct hwpt_paging *ims_hwpt_parent(const struct hwpt *h); // itself, or below a nested one
 
 // A table's page requests go to fault queue `id` (fault.c). -ENOENT: none of this id. And: the table goes.
@@ -360,8 +363,10 @@ int ims_idev_bind(struct ictx *ctx, struct ims_device *dev, struct idev **out); 
 void ims_idev_unbind(struct idev *d);
 // *pt_id: an IOAS or a hardware page table; the table attached comes back in it.
 int ims_idev_attach(struct idev *d, uint32_t pasid, uint32_t *pt_id);
+// Likewise, of what is attached; on error that stays. -EINVAL: it is not.
 int ims_idev_replace(struct idev *d, uint32_t pasid, uint32_t *pt_id);
-void ims_idev_detach(struct idev *d, uint32_t pasid);
+void ims_idev_detach(struct idev *d, uint32_t pasid); // nothing, where it is not attached
+void ims_idev_detach_all(struct idev *d);
 struct hwpt *ims_idev_hwpt(const struct idev *d, uint32_t pasid); // NULL: nothing is attached
 
 // ---- Virtual IOMMUs (viommu.c, vdevice.c, veventq.c, hw_queue.c) ----------------------------------------------------
