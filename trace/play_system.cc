@@ -78,6 +78,8 @@ void PlayerImpl::on_page_response(void *ctx, const ims_page_response *resp) {
   for (auto &d : u->player->devices)
     if (d->unit == u && d->endpoint.config.source == resp->source) {
       ims_endpoint_response(&d->endpoint, resp);
+      if (ims_dma_engine_response(&d->engine, resp))
+        u->player->translations.clear();
       d->response = resp->code;
       d->answered++;
     }
@@ -87,8 +89,23 @@ void PlayerImpl::on_page_response(void *ctx, const ims_page_response *resp) {
 void PlayerImpl::on_resume(void *ctx, const ims_resume *resume) {
   auto *u = static_cast<Unit *>(ctx);
   for (auto &d : u->player->devices)
-    if (d->unit == u && d->endpoint.config.source == resume->source)
-      u->player->resume(*d, *resume);
+    if (d->unit == u && d->endpoint.config.source == resume->source) {
+      if (ims_dma_engine_resume(&d->engine, resume))
+        u->player->translations.clear();
+      else
+        u->player->resume(*d, *resume);
+    }
+}
+
+// The device as a program sees it: a tiny DMA engine. Nobody looks at what its DMA comes to but the program.
+static uint64_t region_read(void *device, unsigned region, uint64_t offset, unsigned bytes) {
+  return ims_dma_engine_read(&static_cast<Device *>(device)->engine, region, offset, bytes);
+}
+
+void PlayerImpl::on_region_write(void *device, unsigned region, uint64_t offset, unsigned bytes, uint64_t value) {
+  auto *d = static_cast<Device *>(device);
+  ims_dma_engine_write(&d->engine, region, offset, bytes, value);
+  d->unit->player->translations.clear();
 }
 
 void PlayerImpl::iommu_event() {
@@ -179,6 +196,15 @@ void PlayerImpl::device_event() {
     h.pri = pri;
     h.not_pci = has("platform");
     h.stall = has("stall");
+    ims_dma_engine_init(&device->engine, &device->endpoint);
+    device->regions.ctx = device;
+    device->regions.size[0] = IMS_DMA_ENGINE_BAR;
+    device->regions.read = region_read;
+    device->regions.write = on_region_write;
+    device->regions.vendor = IMS_DMA_ENGINE_VENDOR;
+    device->regions.device = IMS_DMA_ENGINE_DEVICE;
+    device->regions.class_code = IMS_DMA_ENGINE_CLASS;
+    h.regions = &device->regions;
     if (source > 0xffff)
       fail(arg("source")->at, "the kernel's devices have ids of 16 bits");
     if (h.stall && !h.not_pci)

@@ -45,8 +45,10 @@ PlayerImpl::PlayerImpl(EventStream *e, const PlayOptions &o, PlayObserver *obs) 
 PlayerImpl::~PlayerImpl() {
   over = true;             // what shutting down does is no part of the story
   ims_kernel_free(kernel); // turns the units off
-  for (auto &d : devices)
+  for (auto &d : devices) {
     ims_endpoint_fini(&d->endpoint);
+    ims_dma_engine_fini(&d->engine);
+  }
   for (auto &u : units)
     ims_iommu_free(u->iommu);
   for (auto &p : pools)

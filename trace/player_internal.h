@@ -2,6 +2,7 @@
 // The inside of the player, for the play_*.cc files.
 #pragma once
 
+#include "iommu/dma_engine.h"
 #include "pasid/bits.h"
 #include "pgtable/pool.h"
 #include "trace/events.h"
@@ -54,6 +55,8 @@ struct Device {
   std::string name;
   Unit *unit = nullptr;
   ims_endpoint endpoint = {};
+  ims_dma_engine engine = {}; // in BAR 0, for programs that reach the device through its character device
+  ims_device_regions regions = {};
   ims_device *host = nullptr; // NULL: the kernel does not know it
   int response = -1;          // code of the last page response, -1: none yet
   // Stalls: where the data of a DMA that waits will go, by STAG; and what came of the one resumed last.
@@ -274,6 +277,7 @@ public:
   static void on_page_response(void *ctx, const ims_page_response *resp);
   static void on_resume(void *ctx, const ims_resume *resume);
   static void on_translate(void *device, ims_iommu *unit, const ims_request *req, ims_result *res);
+  static void on_region_write(void *device, unsigned region, uint64_t offset, unsigned bytes, uint64_t value);
   static void on_note(void *ctx, const ims_note *note);
   static bool on_user_read(void *ctx, void *dst, uint64_t src, size_t len);
   static bool on_user_write(void *ctx, uint64_t dst, const void *src, size_t len);
