@@ -320,6 +320,9 @@ struct ims_file *ims_process_file(const struct ims_process *p, int fd); // NULL:
 int ims_file_fd(const struct ims_file *f);
 // Gives the file another number, as a shim does whose numbers are somebody else's. -EBADF: negative, -EEXIST: in use.
 int ims_file_set_fd(struct ims_file *f, int fd);
+// What must hold between calls of everything that an open /dev/iommu keeps, for tests and fuzzing: false, with a sentence
+// of what does not. It costs a look at every page that is mapped.
+bool ims_iommufd_check(const struct ims_file *iommufd, char *why, size_t size);
 
 // Page requests of devices bound through the container, as struct iommu_fault of 64 bytes. The vSVA series left open how a
 // VMM receives them, and the SMMUv3 series has rings of 512 entries in a region of the device; here the VMM reads them from

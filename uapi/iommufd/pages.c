@@ -354,6 +354,12 @@ static int copy_pages(const struct pages *p, uint64_t at, uint8_t *data, uint64_
   return 0;
 }
 
+static int copy_user(struct ims_process *p, uint64_t va, void *data, uint64_t length, bool write) {
+  if (!p->user.page)
+    return write ? ims_process_write(p, va, data, length) : ims_process_read(p, va, data, length);
+  return (write ? ims_user_write(p, va, data, length) : ims_user_read(p, data, va, length)) ? 0 : -EFAULT;
+}
+
 int ims_pages_copy(struct pages *p, const struct ims_process *caller, uint64_t at, void *data, uint64_t length,
                    unsigned flags) {
   const bool write = flags & ACCESS_WRITE;
@@ -361,12 +367,10 @@ int ims_pages_copy(struct pages *p, const struct ims_process *caller, uint64_t a
     return -EPERM;
   if (p->kind == PAGES_DMABUF)
     return -EINVAL;
-  bool other = caller != p->mm || (flags & ACCESS_SLOW);
-  // The program's own memory is written to in its name, which ignores what is pinned; so does Linux.
-  if (p->kind == PAGES_USER && !p->mm->exited && (!other || (flags & ACCESS_KTHREAD)))
-    return (write ? ims_user_write(p->mm, p->uva + at, data, length) : ims_user_read(p->mm, data, p->uva + at, length))
-               ? 0
-               : -EFAULT;
+  // The program's own memory is reached in its name, which ignores what is pinned; so does Linux.
+  if (p->kind == PAGES_USER && !p->mm->exited &&
+      ((caller == p->mm && !(flags & ACCESS_SLOW)) || (flags & ACCESS_KTHREAD)))
+    return copy_user(p->mm, p->uva + at, data, length, write);
   return copy_pages(p, at, data, length, write);
 }
 
