@@ -107,6 +107,8 @@ std::vector<EventInfo> make() {
        may("group", T::NUMBER, "none", "IOMMU group: its file is /dev/vfio/GROUP"),
        may("pasid_bits", T::NUMBER, "0", "width of its PASID capability; 0: it has none"), flag("ats", "it has ATS"),
        flag("pri", "it has the page request interface"),
+       flag("pasid_exec", "its PASID capability has execute permission"),
+       flag("pasid_priv", "its PASID capability has privileged mode"),
        may("atc", T::NUMBER, "64 with ats, else 0", "entries of its device TLB"),
        may("atc_ways", T::NUMBER, "0", "ways of it; 0: fully associative"),
        may("requests", T::NUMBER, "64", "page requests that it may have outstanding"),
@@ -119,7 +121,9 @@ std::vector<EventInfo> make() {
       {made(KIND_PROCESS, "its name"),
        may("outside", T::FLAG, "no",
            "a program that was recorded: its memory and descriptors are not simulated; `call`, `page`, `file-open` and "
-           "`file-page` say what the kernel sees of them")},
+           "`file-page` say what the kernel sees of them"),
+       flag("user", "without root's capabilities: IPC_LOCK, SYS_RESOURCE, SYS_RAWIO"),
+       may("memlock", T::NUMBER, "no limit", "bytes that it may pin without IPC_LOCK (RLIMIT_MEMLOCK)")},
       {error});
   add(EventId::VM, "vm", s, true, "Makes a virtual machine of a process, still without memory.", "vm vm0 process=vmm",
       {made(KIND_VM, "its name"), need("process", T::NAME, "the VMM", KIND_PROCESS)}, {error});
@@ -159,13 +163,20 @@ std::vector<EventInfo> make() {
       {error, {"addr", T::NUMBER, nullptr, "where it lies: gpa or hpa"}});
 
   s = "Processes and their memory";
-  add(EventId::MMAP, "mmap", s, true, "Maps anonymous memory into a process.",
+  add(EventId::MMAP, "mmap", s, true, "Maps anonymous memory, or a file of memory, into a process.",
       "mmap vmm va=0x7f0000000000 size=64M prot=rw populate",
       {object(KIND_PROCESS, "the process"), may("va", T::NUMBER, "the kernel chooses", "address, taken as it is"),
        need("size", T::NUMBER, "bytes"), may("prot", T::WORD, "rw", "rights: any of r, w, x joined, or none"),
        flag("populate", "pages now; else at their first use"),
-       may("page", T::WORD, "the smallest", "page size", 0, "4K|16K|64K|2M|32M|512M|1G")},
+       may("page", T::WORD, "the smallest", "page size", 0, "4K|16K|64K|2M|32M|512M|1G"),
+       may("file", T::NAME, "anonymous", "whose memory, shared", KIND_FILE),
+       may("offset", T::NUMBER, "0", "where in the file")},
       with(syscall, {{"va", T::NUMBER, nullptr, "address"}}));
+  add(EventId::MEMFD, "memfd", s, true, "Makes a file of memory (memfd_create, ftruncate), to be mapped and shared.",
+      "memfd ram process=vmm size=16M page=2M",
+      {made(KIND_FILE, "its name"), need("process", T::NAME, "whose", KIND_PROCESS), need("size", T::NUMBER, "bytes"),
+       may("page", T::WORD, "the smallest", "page size", 0, "4K|2M|1G")},
+      syscall);
   add(EventId::MUNMAP, "munmap", s, true, "Unmaps a range. Devices bound to the process are told.",
       "munmap app va=0x500000000000 size=4K",
       {object(KIND_PROCESS, "the process"), need("va", T::NUMBER, "address"), need("size", T::NUMBER, "bytes")},

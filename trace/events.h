@@ -22,6 +22,7 @@ namespace ims {
   X(TABLE,         "table")         \
   X(ALLOC,         "alloc")         \
   X(MMAP,          "mmap")          \
+  X(MEMFD,         "memfd")         \
   X(MUNMAP,        "munmap")        \
   X(MPROTECT,      "mprotect")      \
   X(EXIT,          "exit")          \

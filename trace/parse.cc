@@ -254,6 +254,7 @@ void Parser::finish(Event *e, size_t place) {
                                                                                             : IMS_FILE_GROUP;
     break;
   }
+  case EventId::MEMFD: objects_[e->find("NAME")->text].file = IMS_FILE_MEMFD; break;
   case EventId::IOCTL: {
     const Value *file = e->find("file");
     if (!file)

@@ -30,11 +30,30 @@ void PlayerImpl::mmap_event() {
   unsigned flags = (has("va") ? unsigned(IMS_MMAP_FIXED) : 0u) | (has("populate") ? unsigned(IMS_MMAP_POPULATE) : 0u) |
                    page_flags(text("page"));
   begin(p.name + ": mmap " + bytes_text(size) + (has("va") ? " at " + hex(va) : "") + ", " + prot +
-        (has("populate") ? ", populated" : "") + (has("page") ? ", pages of " + text("page") : ""));
-  int ret = ims_mmap(p.process, va, size, prot_of(prot), flags, &at);
+        (has("populate") ? ", populated" : "") + (has("page") ? ", pages of " + text("page") : "") +
+        (has("file") ? ", of " + text("file") + (has("offset") ? " from " + hex(number("offset")) : "") : ""));
+  int ret = has("file") ? ims_mmap_file(p.process, va, size, prot_of(prot), flags, file_named("file").file,
+                                        number("offset"), &at)
+                        : ims_mmap(p.process, va, size, prot_of(prot), flags, &at);
   if (ret >= 0)
     put_number("va", at, true);
   put_result(ret, ret >= 0 && !has("va") ? "va " + hex(at) : "");
+}
+
+void PlayerImpl::memfd_event() {
+  auto f = std::make_unique<File>();
+  f->name = text("NAME");
+  f->process = &process_named("process");
+  uint64_t size = number("size");
+  begin(f->process->name + ": " + bytes_text(size) + " of memory as a file, called " + f->name +
+        (has("page") ? ", pages of " + text("page") : ""));
+  int ret = ims_memfd_create(f->process->process, size, page_flags(text("page")), &f->file);
+  if (ret >= 0) {
+    f->fd = ret;
+    f->kind = ims_file_kind(f->file);
+    files.push_back(std::move(f));
+  }
+  put_result(ret);
 }
 
 void PlayerImpl::munmap_event() {

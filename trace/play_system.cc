@@ -194,6 +194,8 @@ void PlayerImpl::device_event() {
     h.pasid_bits = static_cast<uint8_t>(bits);
     h.ats = ats;
     h.pri = pri;
+    h.pasid_exec = has("pasid_exec");
+    h.pasid_priv = has("pasid_priv");
     h.not_pci = has("platform");
     h.stall = has("stall");
     ims_dma_engine_init(&device->engine, &device->endpoint);
@@ -226,10 +228,15 @@ void PlayerImpl::process_event() {
   p->player = this;
   if (has("outside"))
     p->outside = std::make_unique<Outside>();
-  begin("process " + p->name + (has("outside") ? ", as it was recorded" : ""));
+  begin("process " + p->name + (has("outside") ? ", as it was recorded" : "") + (has("user") ? ", not root's" : "") +
+        (has("memlock") ? ", which may pin " + bytes_text(number("memlock")) : ""));
   int err = ims_process_new(kernel, &p->process);
   if (!err) {
     set_user(*p);
+    if (has("user"))
+      ims_process_set_caps(p->process, 0);
+    if (has("memlock"))
+      ims_process_set_memlock(p->process, number("memlock"));
     processes.push_back(std::move(p));
   }
   put_error(err);

@@ -379,6 +379,7 @@ void PlayerImpl::play(const Event &e) {
   case EventId::TABLE: table_event(); break;
   case EventId::ALLOC: alloc_event(); break;
   case EventId::MMAP: mmap_event(); break;
+  case EventId::MEMFD: memfd_event(); break;
   case EventId::MUNMAP: munmap_event(); break;
   case EventId::MPROTECT: mprotect_event(); break;
   case EventId::EXIT: exit_event(); break;

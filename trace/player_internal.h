@@ -317,6 +317,7 @@ public:
   void table_event();
   void alloc_event();
   void mmap_event();
+  void memfd_event();
   void munmap_event();
   void mprotect_event();
   void exit_event();

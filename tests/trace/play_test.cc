@@ -403,10 +403,11 @@ INSTANTIATE_TEST_SUITE_P(Traces, Bundled,
 
 // ---- iommufd --------------------------------------------------------------------------------------------------------
 
-const std::string iommufd = "memory hpa=0x0 size=1G\n"
-                            "kernel pool=256M pool_size=256M\n"
-                            "iommu iommu0\n"
-                            "device dev0 iommu=iommu0 source=00:03.0 group=7 pasid_bits=20\n"
+const std::string device = "memory hpa=0x0 size=1G\n"
+                           "kernel pool=256M pool_size=256M\n"
+                           "iommu iommu0\n"
+                           "device dev0 iommu=iommu0 source=00:03.0 group=7 pasid_bits=20\n";
+const std::string iommufd = device +
                             "process vmm\n"
                             "mmap vmm va=0x7f0000000000 size=8M prot=rw populate\n"
                             "open d0 /dev/vfio/devices/vfio0 process=vmm expect ret=3\n"
@@ -455,6 +456,35 @@ TEST(PlayIommufd, WhatAnArgumentPointsToLiesApart) {
   // Length and pointer as the trace says, and a buffer that is as long as it says.
   held(nested + "ioctl i0 IOMMU_HWPT_ALLOC/VTD_S1 dev_id=$dev pt_id=$parent data_len=23 expect errno=EINVAL\n"
                 "ioctl i0 IOMMU_HWPT_ALLOC/VTD_S1 dev_id=$dev pt_id=$parent data_uptr=0x10 expect errno=EFAULT\n");
+}
+
+TEST(PlayIommufd, OnePageByAddressAndByFile) {
+  held(iommufd +
+       "memfd ram process=vmm size=2M expect ret=5\n"
+       "mmap vmm va=0x7f1000000000 size=2M prot=rw file=ram expect ret=0\n"
+       "mmap vmm va=0x7f2000000000 size=4K prot=rw file=ram offset=0x3000 expect ret=0\n"
+       "mmap vmm size=4K file=i0 expect errno=ENODEV\n"
+       "write vmm:0x7f1000003000 u64=0x1122\n"
+       "read vmm:0x7f2000000000 expect u64=0x1122\n"
+       "ioctl d0 VFIO_DEVICE_BIND_IOMMUFD iommufd=i0 expect ret=0\n"
+       "ioctl d0 VFIO_DEVICE_ATTACH_IOMMUFD_PT pt_id=$ioas expect ret=0\n"
+       "ioctl i0 IOMMU_IOAS_MAP_FILE ioas_id=$ioas fd=ram flags=FIXED_IOVA|READABLE|WRITEABLE length=1M iova=0x100000 "
+       "start=0x2000 expect ret=0\n"
+       "dma dev0 read iova=0x101000 size=8 expect hpa=vmm:0x7f2000000000 data=2211000000000000\n"
+       "ioctl i0 IOMMU_IOAS_MAP_FILE ioas_id=$ioas fd=99 flags=FIXED_IOVA|READABLE length=4K expect errno=EBADF\n");
+}
+
+TEST(PlayIommufd, ALimitOnWhatAProcessPins) {
+  const std::string
+      text = device + "process poor user memlock=64K\n"
+                      "mmap poor va=0x7f0000000000 size=1M populate\n"
+                      "open i0 /dev/iommu process=poor\nopen d0 /dev/vfio/devices/vfio0 process=poor\n"
+                      "ioctl d0 VFIO_DEVICE_BIND_IOMMUFD iommufd=i0 expect ret=0\n"
+                      "ioctl i0 IOMMU_IOAS_ALLOC let ioas=out_ioas_id\n"
+                      "ioctl d0 VFIO_DEVICE_ATTACH_IOMMUFD_PT pt_id=$ioas expect ret=0\n",
+      map = "ioctl i0 IOMMU_IOAS_MAP ioas_id=$ioas flags=FIXED_IOVA|READABLE user_va=0x7f0000000000 iova=0 ";
+  held(text + map + "length=64K expect ret=0\n");
+  held(text + map + "length=68K expect errno=ENOMEM\n");
 }
 
 TEST(ParseIommufd, ChecksNamesOfFieldsAndFiles) {
