@@ -127,6 +127,7 @@ void ims_kernel_free(struct ims_kernel *k) {
     free(k->unit[i]);
   }
   free(k->unit);
+  free(k->mock);
   ims_pasid_space_fini(&k->pasids);
   ims_page_pool_fini(&k->pool);
   free(k->frames.pin);

@@ -103,6 +103,7 @@ struct ims_kernel {
   struct ims_pasid_space pasids;
   struct host_unit **unit;
   unsigned units;
+  struct host_unit *mock; // of the self-test; not among `unit`, and NULL until it is used
   bool units_gone;
   bool doorbell_reserved; // its page is not the pool's to give
   struct ims_group *groups;
@@ -366,6 +367,8 @@ struct host_ops {
   // HW_INFO_MAX bytes, *len: how many were written.
   int (*hw_info)(const struct ims_device *dev, uint32_t *type, void *data, uint32_t *len);
   bool (*can_track_dirty)(const struct ims_device *dev); // NULL: no
+  // Data of HWPT_ALLOC over an address space: of a new domain, before anything is mapped in it. -EOPNOTSUPP, -EINVAL, -EFAULT.
+  int (*paging_data)(struct hdomain *d, const struct user_data *data);
   // HWPT_ALLOC over a nesting parent that this driver made. flags: IMS_HWPT_*, without FAULT_ID_VALID. The caller ties it to
   // the parent.
   int (*nested_new)(struct ims_device *dev, struct hdomain *parent, uint32_t flags, const struct user_data *data,

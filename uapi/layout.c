@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of ioctls and structures, made of the rows of uapi/vfio.h and uapi/iommufd.h. Facts: VFIO vSVA series v1 to v7 (2020), SMMUv3
-// nested series v10 to v13 (2020, 2021), linux/iommu.h of 5.8/5.9 (A) and 5.10 (B).
+// The table of ioctls and structures, made of the rows of uapi/vfio.h, uapi/iommufd.h and uapi/selftest.h. Facts: VFIO
+// vSVA series v1 to v7 (2020), SMMUv3 nested series v10 to v13 (2020, 2021), linux/iommu.h of 5.8/5.9 (A) and 5.10 (B).
 #include "uapi/layout.h"
+#include "uapi/selftest.h"
 #include <string.h>
 
 // Lists of values.
@@ -9,6 +10,7 @@
 #define IMS_X(list)    static const struct ims_uapi_value values_##list[] = {IMS_V_##list(V){NULL, 0}};
 IMS_UAPI_VALUE_LISTS(IMS_X)
 IMS_IOMMUFD_VALUE_LISTS(IMS_X)
+IMS_SELFTEST_VALUE_LISTS(IMS_X)
 #undef IMS_X
 #undef V
 
@@ -69,11 +71,20 @@ IMS_IOMMUFD_VALUE_LISTS(IMS_X)
 #define FORM_FLAGS_bind_iommufd      IMS_FORM_FLAGS, values_FLAGS_bind_iommufd
 #define FORM_FLAGS_attach_pt         IMS_FORM_FLAGS, values_FLAGS_attach_pt
 
+#define FORM_ENUM_test_op             IMS_FORM_ENUM, values_ENUM_test_op
+#define FORM_FLAGS_test_device        IMS_FORM_FLAGS, values_FLAGS_test_device
+#define FORM_FLAGS_test_create_access IMS_FORM_FLAGS, values_FLAGS_test_create_access
+#define FORM_FLAGS_test_access        IMS_FORM_FLAGS, values_FLAGS_test_access
+#define FORM_FLAGS_test_rw            IMS_FORM_FLAGS, values_FLAGS_test_rw
+#define FORM_FLAGS_test_invalidate    IMS_FORM_FLAGS, values_FLAGS_test_invalidate
+#define FORM_ENUM_test_pagetable      IMS_FORM_ENUM, values_ENUM_test_pagetable
+
 #define F(bits, name, offset, form) {#name, offset, (bits) / 8, FORM_##form},
 #define P(name, offset, length)     {#name, offset, length, IMS_FORM_PAD, NULL},
 #define IMS_X(s, size, first)       static const struct ims_uapi_field fields_##s[] = {IMS_S_##s(F, P)};
 IMS_UAPI_STRUCTS(IMS_X)
 IMS_IOMMUFD_STRUCTS(IMS_X)
+IMS_SELFTEST_STRUCTS(IMS_X)
 #undef IMS_X
 #undef F
 #undef P
@@ -82,17 +93,18 @@ IMS_IOMMUFD_STRUCTS(IMS_X)
 #define CHECK(s, size, first) _Static_assert(sizeof(struct ims_##s) == (size) - (first), #s);
 IMS_UAPI_STRUCTS(CHECK)
 IMS_IOMMUFD_STRUCTS(CHECK)
+IMS_SELFTEST_STRUCTS(CHECK)
 #undef CHECK
 
 enum struct_id {
 #define IMS_X(s, size, first) S_##s,
-  IMS_UAPI_STRUCTS(IMS_X) IMS_IOMMUFD_STRUCTS(IMS_X)
+  IMS_UAPI_STRUCTS(IMS_X) IMS_IOMMUFD_STRUCTS(IMS_X) IMS_SELFTEST_STRUCTS(IMS_X)
 #undef IMS_X
 };
 
 static const struct ims_uapi_struct structs[] = {
 #define IMS_X(s, size, first) {#s, size, sizeof fields_##s / sizeof *fields_##s, fields_##s},
-    IMS_UAPI_STRUCTS(IMS_X) IMS_IOMMUFD_STRUCTS(IMS_X)
+    IMS_UAPI_STRUCTS(IMS_X) IMS_IOMMUFD_STRUCTS(IMS_X) IMS_SELFTEST_STRUCTS(IMS_X)
 #undef IMS_X
 };
 
@@ -228,6 +240,11 @@ enum {
   }
 #define HWPT(variant, type, data)                                                                                      \
   TYPED("IOMMU_HWPT_ALLOC", variant, 0x3b89, iommu_hwpt_alloc, 48, 24, type, APART("data.", data, 32, 28, 0))
+// A shape for each op of IOMMU_TEST_CMD, and one for what is none.
+#define TEST_OTHER COMMAND(IOMMU_TEST_CMD, IMS_IOMMU_TEST_CMD, iommu_test_cmd, 72, 68, NONE)
+#define TEST_OP(op, number, s)                                                                                         \
+  {"IOMMU_TEST_CMD", #op, IMS_IOMMU_TEST_CMD, IMS_FILE_IOMMUFD, 0, IMS_ARG_STRUCT, DALL, ~0u, number, 0, 0xff, 72,     \
+   {PART("", 0, s)}},
 #define HW_INFO(variant, type, data)                                                                                   \
   TYPED("IOMMU_GET_HW_INFO", variant, 0x3b8a, iommu_hw_info, 40, 24, type, APART("data.", data, 16, 12, 0))
 #define INVALIDATE(variant, type, data)                                                                                \
@@ -240,7 +257,7 @@ static const struct ims_uapi_ioctl rows[] = {
     HW_INFO("ARM_SMMUV3", IMS_HW_INFO_ARM_SMMUV3, iommu_hw_info_arm_smmuv3),
     INVALIDATE("VTD_S1", IMS_INVALIDATE_DATA_VTD_S1, iommu_hwpt_vtd_s1_invalidate),
     INVALIDATE("ARM_SMMUV3", IMS_INVALIDATE_DATA_ARM_SMMUV3, iommu_viommu_arm_smmuv3_invalidate),
-    IMS_IOMMUFD_COMMANDS(COMMAND) IMS_VFIO_DEVICE_COMMANDS(DEVICE_COMMAND)
+    IMS_SELFTEST_OPS(TEST_OP) TEST_OTHER IMS_IOMMUFD_COMMANDS(COMMAND) IMS_VFIO_DEVICE_COMMANDS(DEVICE_COMMAND)
         SIMPLE(VFIO_GET_API_VERSION, CONTAINER, DALL, NONE),
     SIMPLE(VFIO_CHECK_EXTENSION, CONTAINER, DALL, VALUE),
     SIMPLE(VFIO_SET_IOMMU, CONTAINER, DALL, VALUE),

@@ -67,17 +67,19 @@ int ims_idev_bind(struct ictx *ctx, struct ims_device *dev, struct idev **out) {
     return err;
   }
   dev->idev = d;
-  ims_open_file_get(ctx->file);
+  if (dev->unit != ctx->k->mock) // a device of the self-test is the context's own
+    ims_open_file_get(ctx->file);
   *out = d;
   return 0;
 }
 
 void ims_idev_unbind(struct idev *d) {
-  struct open_file *file = d->obj.ctx->file;
+  struct open_file *file = d->dev->unit == d->obj.ctx->k->mock ? NULL : d->obj.ctx->file;
   ims_vdevice_device_gone(d);
   d->obj.users--;
   ims_object_destroy(&d->obj);
-  ims_open_file_put(file);
+  if (file)
+    ims_open_file_put(file);
 }
 
 // ---- Attaching ------------------------------------------------------------------------------------------------------
@@ -181,6 +183,8 @@ static int do_attach(struct idev *d, uint32_t pasid, struct hwpt *h) {
   struct igroup *ig = d->group;
   struct igroup_attach *a = attach_of(ig, pasid), fresh = {.pasid = pasid, .hwpt = h};
   struct iopt *t = iopt_of(h, pasid);
+  if (a && place_of(a, d) < a->devices)
+    return -EBUSY; // this very device: it would be replaced
   if (a && a->hwpt != h)
     return -EINVAL;
   struct igroup_attach *more = a ? ig->attach : realloc(ig->attach, (ig->attaches + 1) * sizeof *more);

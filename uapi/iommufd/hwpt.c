@@ -65,6 +65,25 @@ struct hwpt_paging *ims_hwpt_paging_new(struct ioas *s, struct idev *idev, uint3
   return NULL;
 }
 
+// With data of the driver's own, or without (length 0).
+static struct hwpt_paging *paging_of_data(struct ioas *s, struct idev *idev, uint32_t flags,
+                                          const struct user_data *data, int *err) {
+  const struct host_ops *ops = idev->dev->unit->ops;
+  if (!data->len)
+    return ims_hwpt_paging_new(s, idev, flags, false, err);
+  *err = -EOPNOTSUPP;
+  struct hwpt_paging *h = ops->paging_data ? ims_hwpt_paging_make(s, idev, flags, false, err) : NULL;
+  if (!h)
+    return NULL;
+  *err = ops->paging_data(h->h.d, data);
+  if (!*err)
+    *err = ims_hwpt_paging_fill(h);
+  if (!*err)
+    return h;
+  ims_object_destroy(&h->h.obj);
+  return NULL;
+}
+
 struct hwpt_paging *ims_hwpt_parent(const struct hwpt *h) {
   return h->obj.type == OBJ_HWPT_PAGING ? (struct hwpt_paging *)(uintptr_t)h : ((const struct hwpt_nested *)h)->parent;
 }
@@ -119,11 +138,8 @@ long ims_cmd_iommu_hwpt_alloc(struct ucmd *u, struct ims_iommu_hwpt_alloc *c) {
   int err = -EINVAL;
   switch (pt ? pt->type : OBJ_NONE) {
   case OBJ_IOAS: {
-    if (c->data_len) {
-      err = -EOPNOTSUPP; // no driver here takes data for one
-      break;
-    }
-    struct hwpt_paging *h = ims_hwpt_paging_new((struct ioas *)pt, idev, c->flags, false, &err);
+    const struct user_data data = {u->process, c->data_uptr, c->data_type, c->data_len};
+    struct hwpt_paging *h = paging_of_data((struct ioas *)pt, idev, c->flags, &data, &err);
     made = h ? &h->h.obj : NULL;
     break;
   }

@@ -13,6 +13,7 @@
 //   hw_info.c  GET_HW_INFO (3.5)
 //   device.c   devices bound and attached, groups, PASIDs (3.5, 3.9)
 //   cdev.c     /dev/vfio/devices/vfioN
+//   selftest*.c, access.c  IOMMU_TEST_CMD (6.2): uapi/iommufd/selftest_internal.h
 //   viommu.c   virtual IOMMUs (3.8)     vdevice.c  devices behind them    veventq.c  their events     hw_queue.c  their queues
 #pragma once
 
@@ -73,6 +74,8 @@ void ims_object_tombstone(struct object *o);
 extern struct object ims_tombstone;
 
 // What each type holds (object.c calls these; the object itself is freed by it).
+void ims_access_release(struct object *o);
+void ims_selftest_release(struct object *o);
 void ims_ioas_release(struct object *o);
 void ims_device_release(struct object *o);
 void ims_hwpt_paging_release(struct object *o);
@@ -101,6 +104,8 @@ int ims_respond(struct ucmd *u, size_t size);
 #define IMS_X(name, word, s, size, min, apart) long ims_cmd_##s(struct ucmd *u, struct ims_##s *c);
 IMS_IOMMUFD_COMMANDS(IMS_X)
 #undef IMS_X
+struct ims_iommu_test_cmd;
+long ims_cmd_iommu_test_cmd(struct ucmd *u, struct ims_iommu_test_cmd *c); // with struct ims_kernel_config.selftest
 long ims_vfio_compat_ioctl(struct ims_file *f, uint32_t cmd, uint64_t arg); // -ENOTTY: not one of those
 
 // Copies a structure whose bytes beyond ours must be zero: -E2BIG; -EFAULT. Shorter ones are filled up with zeros.

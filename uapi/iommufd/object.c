@@ -6,6 +6,8 @@
 struct object ims_tombstone;
 
 static void (*const release[OBJ_TYPES])(struct object *) = {
+    [OBJ_ACCESS] = ims_access_release,
+    [OBJ_SELFTEST] = ims_selftest_release,
     [OBJ_IOAS] = ims_ioas_release,
     [OBJ_DEVICE] = ims_device_release,
     [OBJ_HWPT_PAGING] = ims_hwpt_paging_release,
