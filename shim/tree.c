@@ -153,8 +153,8 @@ static void device_files(const struct shim_device *d) {
   char text[128], dir[64], bus[16];
   snprintf(bus, sizeof bus, "pci%.7s", d->bdf); // the host bridge: domain and bus
   snprintf(dir, sizeof dir, "/sys/devices/%s/%s", bus, d->bdf);
-  file("0x1df7\n", "%s/vendor", dir);
-  file("0x0001\n", "%s/device", dir);
+  file("0x1b36\n", "%s/vendor", dir);
+  file("0x10d1\n", "%s/device", dir);
   file("0x088000\n", "%s/class", dir);
   file("-1\n", "%s/numa_node", dir);
   link_to("../../../bus/pci", "%s/subsystem", dir);

@@ -51,6 +51,18 @@ TEST(ShimClient, BadPointersAreEfault) { passes(client("efault")); }
 TEST(ShimClient, ForkSharesAndDeathReleases) { passes(client("fork")); }
 TEST(ShimClient, ThreadsProcessesAndSignals) { passes(client("threads")); }
 
+TEST(ShimClient, MemoryAsADeviceSeesIt) { passes(client("dma")); }
+
+// docs/tutorial-shim.md shows this output.
+TEST(ShimClient, TheExampleOfTheTutorial) {
+  EXPECT_EQ(run(client("example_dma")).output,
+            "device 1 is attached to address space 2\n"
+            "region 0: 131072 bytes, id 0x414d4449\n"
+            "DMA read at 0x100000: status 1, the device has \"written by the program\"\n"
+            "DMA write at 0x100800: status 1, the program has \"written by the device\"\n"
+            "DMA write at 0x200000: status 2, 0 bytes\n");
+}
+
 // Too small a buffer ends the program, as without the shim.
 TEST(ShimClient, FortifiedOverflowIsFound) {
   Ran r = run(client("fortified") + " 4096");
