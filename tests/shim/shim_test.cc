@@ -49,6 +49,7 @@ TEST(ShimClient, CallsInAllSpellings) { passes(client("calls")); }
 TEST(ShimClient, FortifiedSpellings) { passes(client("fortified") + " 8"); }
 TEST(ShimClient, BadPointersAreEfault) { passes(client("efault")); }
 TEST(ShimClient, ForkSharesAndDeathReleases) { passes(client("fork")); }
+TEST(ShimClient, PagesOfAProcessThatIsGone) { passes(client("fork") + " memory"); }
 TEST(ShimClient, ThreadsProcessesAndSignals) { passes(client("threads")); }
 
 TEST(ShimClient, MemoryAsADeviceSeesIt) { passes(client("dma")); }

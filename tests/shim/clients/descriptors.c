@@ -60,16 +60,16 @@ static void overwritten(void) {
   close(null);
 }
 
-// A device is free again when the last descriptor is gone, not before.
+// A group is free again when the last descriptor is gone, not before.
 static void last_one(void) {
-  int device = open("/dev/vfio/devices/vfio0", O_RDWR), copy = dup(device);
-  CHECK(device >= 0 && copy >= 0);
-  close(device);
-  FAILS(open("/dev/vfio/devices/vfio0", O_RDWR), EBUSY);
+  int group = open("/dev/vfio/7", O_RDWR), copy = dup(group);
+  CHECK(group >= 0 && copy >= 0);
+  close(group);
+  FAILS(open("/dev/vfio/7", O_RDWR), EBUSY);
   close(copy);
-  device = open("/dev/vfio/devices/vfio0", O_RDWR);
-  CHECK(device >= 0);
-  close(device);
+  group = open("/dev/vfio/7", O_RDWR);
+  CHECK(group >= 0);
+  close(group);
 }
 
 // The iommufd first, then the device that is bound to it; and the other way round.

@@ -36,25 +36,24 @@ static void shared(int how) {
 
 // The child goes on when the parent has closed its own.
 static void outlives(void) {
-  int device = open("/dev/vfio/devices/vfio0", O_RDWR), go[2], done[2];
+  int group = open("/dev/vfio/7", O_RDWR), go[2];
   char byte = 0;
-  CHECK(device >= 0 && pipe(go) == 0 && pipe(done) == 0);
+  CHECK(group >= 0 && pipe(go) == 0);
   pid_t child = fork();
   if (!child) {
     close(go[1]);
     if (read(go[0], &byte, 1) != 1)
       _exit(1);
-    int iommufd = open("/dev/iommu", O_RDWR);
-    bind_device(device, iommufd);
-    _exit(0);
+    uint32_t status[2] = {8, 0};
+    _exit(ioctl(group, VFIO_GROUP_GET_STATUS, status) || status[1] != 1);
   }
-  close(device);
-  FAILS(open("/dev/vfio/devices/vfio0", O_RDWR), EBUSY);
+  close(group);
+  FAILS(open("/dev/vfio/7", O_RDWR), EBUSY);
   CHECK(write(go[1], &byte, 1) == 1);
   wait_for(child, 0);
-  device = open("/dev/vfio/devices/vfio0", O_RDWR);
-  CHECK(device >= 0);
-  close(device);
+  group = open("/dev/vfio/7", O_RDWR);
+  CHECK(group >= 0);
+  close(group);
 }
 
 // Ends without a word: what it held is free for others as soon as it is gone.
@@ -66,7 +65,8 @@ static void killed(int how) {
   if (!child) {
     int device = open("/dev/vfio/devices/vfio1", O_RDWR), iommufd = open("/dev/iommu", O_RDWR);
     bind_device(device, iommufd);
-    if (write(ready[1], &byte, 1) != 1)
+    int group = open("/dev/vfio/7", O_RDWR);
+    if (group < 0 || write(ready[1], &byte, 1) != 1)
       _exit(1);
     if (how == 1)
       abort();
@@ -76,13 +76,17 @@ static void killed(int how) {
   }
   CHECK(read(ready[0], &byte, 1) == 1);
   if (how == 0) {
-    FAILS(open("/dev/vfio/devices/vfio1", O_RDWR), EBUSY);
+    FAILS(open("/dev/vfio/7", O_RDWR), EBUSY);
     kill(child, SIGKILL);
   }
   wait_for(child, how == 0 ? SIGKILL : how == 1 ? SIGABRT : 0);
-  int device = open("/dev/vfio/devices/vfio1", O_RDWR);
-  CHECK(device >= 0);
+  int group = open("/dev/vfio/7", O_RDWR);
+  CHECK(group >= 0);
+  close(group);
+  int device = open("/dev/vfio/devices/vfio1", O_RDWR), iommufd = open("/dev/iommu", O_RDWR);
+  bind_device(device, iommufd);
   close(device);
+  close(iommufd);
   close(ready[0]);
   close(ready[1]);
 }
@@ -94,8 +98,8 @@ static void zombie(void) {
   CHECK(pipe(ready) == 0);
   pid_t child = fork();
   if (!child) {
-    int device = open("/dev/vfio/devices/vfio1", O_RDWR);
-    if (device < 0 || write(ready[1], &byte, 1) != 1)
+    int group = open("/dev/vfio/8", O_RDWR);
+    if (group < 0 || write(ready[1], &byte, 1) != 1)
       _exit(1);
     pause();
   }
@@ -103,9 +107,9 @@ static void zombie(void) {
   kill(child, SIGKILL);
   siginfo_t info;
   CHECK(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT) == 0);
-  int device = open("/dev/vfio/devices/vfio1", O_RDWR);
-  CHECK(device >= 0);
-  close(device);
+  int group = open("/dev/vfio/8", O_RDWR);
+  CHECK(group >= 0);
+  close(group);
   wait_for(child, SIGKILL);
 }
 
