@@ -528,6 +528,7 @@ struct ims_process {
   size_t files;
   struct ims_vm *vms;
   bool exited;
+  bool mm_gone;                            // earlier: nothing is faulted in for devices any more
   unsigned refs;                           // who still names it after its exit: pages objects, mappings of containers
   unsigned caps;                           // IMS_CAP_*
   uint64_t memlock;                        // RLIMIT_MEMLOCK, bytes

@@ -60,6 +60,7 @@ void ims_process_exit(struct ims_process *p) {
   if (p->exited)
     return;
   // exit_mm: devices stop using the page table before its pages go; then the files.
+  p->mm_gone = true;
   ims_sva_exit(p);
   for (size_t fd = 0; fd < p->files; fd++)
     if (p->file[fd])

@@ -115,7 +115,7 @@ void ims_sva_exit(struct ims_process *p) {
 static unsigned serve(struct ims_process *p, const struct page_request *req) {
   unsigned prot = (req->read ? (unsigned)IMS_PROT_READ : 0u) | (req->write ? (unsigned)IMS_PROT_WRITE : 0u) |
                   (req->exec ? (unsigned)IMS_PROT_EXEC : 0u);
-  if (!req->has_pasid)
+  if (!req->has_pasid || p->mm_gone)
     return IOPF_INVALID;
   return ims_mm_fault(p, req->addr, prot) ? IOPF_INVALID : IOPF_SUCCESS;
 }
