@@ -171,6 +171,25 @@ TEST_P(FaultLoop, DetachAnswersWhatIsStillInTheUnitsQueue) {
   EXPECT_EQ(queue->ReadRaw(kRecord), 0);
 }
 
+TEST_P(FaultLoop, ReplaceAnswersForTheOldTableAndServesTheNew) {
+  Miss(0x1000);
+  ASSERT_EQ(queue->Read().size(), 1u);
+  FaultQueue other(c);
+  uint32_t flags = way.pasid >= 0 ? unsigned(IMS_HWPT_PASID) : 0u;
+  int64_t fresh = c.Hwpt<int>(id, ioas, flags | IMS_HWPT_FAULT_ID_VALID, 0, nullptr, other.id);
+  ASSERT_GT(fresh, 0);
+  ASSERT_EQ(c.Attach(cdev, static_cast<uint32_t>(fresh), way.pasid), fresh);
+  EXPECT_EQ(Answers(), 1u);
+  EXPECT_EQ(Code(), 1u);
+  EXPECT_EQ(queue->Answer(1), -EINVAL);
+  Miss(0x5000);
+  EXPECT_EQ(queue->ReadRaw(kRecord), 0);
+  ASSERT_EQ(other.Read().size(), 1u);
+  ASSERT_EQ(c.Map(ioas, 0x5000, va, kPage), 0);
+  EXPECT_EQ(other.Answer(1), 8);
+  EXPECT_EQ(After(0x5000), IMS_DMA_DONE);
+}
+
 TEST_P(FaultLoop, ClosingTheDeviceAnswers) {
   Miss(0x1000);
   ASSERT_EQ(queue->Read().size(), 1u);
@@ -692,6 +711,7 @@ TEST(FaultHwpt, ADeviceThatCannotAskIsNotAttached) {
     int64_t t = c.Hwpt<int>(id, ioas, IMS_HWPT_FAULT_ID_VALID, 0, nullptr, q.id), plain = c.Hwpt(id, ioas);
     EXPECT_EQ(c.Attach(cdev, static_cast<uint32_t>(t)), -ENODEV);
     ASSERT_EQ(c.Attach(cdev, static_cast<uint32_t>(plain)), plain);
+    EXPECT_EQ(c.Attach(cdev, static_cast<uint32_t>(t)), -ENODEV); // replace: what was there stays
     uint64_t va = c.Memory(kPage);
     ASSERT_EQ(c.Map(ioas, 0x1000, va, kPage), 0);
     EXPECT_EQ(m.Dma(dev, 0x1000).status, IMS_STATUS_OK);

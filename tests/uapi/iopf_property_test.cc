@@ -361,8 +361,6 @@ private:
   }
   void Attach(Dev &d) {
     uint32_t pasid = kind_ == VTD && Below(2) ? kOwnPasid : 0, t = table_[Below(table_.size())];
-    if (d.attached.count(pasid))
-      return; // HELD
     int64_t ret = c_.Attach(d.cdev, t, pasid ? int64_t(pasid) : -1);
     auto was = d.attached.find(pasid);
     if (ret == t) {
@@ -374,11 +372,15 @@ private:
     EXPECT_TRUE(ret == -EBUSY || ret == -EINVAL) << ret; // processes are bound (SMMUv3)
   }
   void Detach(Dev &d, uint32_t pasid) {
+    if (pasid && kind_ != VTD)
+      return;
     EXPECT_EQ(c_.Detach(d.cdev, pasid ? int64_t(pasid) : -1), 0);
     Forget(d, pasid);
     d.attached.erase(pasid);
   }
   void Reopen(Dev &d) {
+    if (!d.sva.empty()) // whose device it then is not to give away
+      return;
     ims_close(d.cdev);
     for (uint32_t pasid : {0u, kOwnPasid})
       Forget(d, pasid);
