@@ -346,6 +346,7 @@ long shim_ioctl_fd(int fd, unsigned long cmd, uint64_t arg) {
     shim_record_ioctl(shim_state, f, (uint32_t)cmd, arg);
     shim_state->made = 0;
     shim_state->new_flags = EFD_CLOEXEC;
+    shim_tell_rights(shim_me);
     ret = ims_ioctl(f->file, (uint32_t)cmd, arg);
     shim_record_result(shim_state, ret);
     adopt_made();

@@ -85,8 +85,13 @@ static bool open_ours(const char *path, int flags, int *fd) {
   char real[PATH_MAX];
   const char *there = shim_translate(path, real);
   dev_t rdev;
-  if (!there)
-    return false;
+  if (!there) {
+    long status = shim_status_file(path);
+    *fd = (int)status;
+    if (status >= 0 && (flags & O_CLOEXEC))
+      find_fcntl()(*fd, F_SETFD, FD_CLOEXEC);
+    return status >= 0;
+  }
   path = shim_untranslate(there);
   if (shim_device_node(path, &rdev) && !(flags & O_PATH)) {
     *fd = (int)result(flags & O_DIRECTORY ? -ENOTDIR : shim_open_path(path, flags));
@@ -459,14 +464,15 @@ void _Exit(int status) { _exit(status); }
   if (there)                                                                                                           \
     path = there;
 
-FILE *fopen(const char *path, const char *mode) {
+static FILE *fopen_any(const char *path, const char *mode) {
   TRANSLATED(path)
+  long status = there ? -1 : shim_status_file(path);
+  if (status >= 0)
+    return fdopen((int)status, mode);
   return find_fopen()(path, mode);
 }
-FILE *fopen64(const char *path, const char *mode) {
-  TRANSLATED(path)
-  return find_fopen()(path, mode);
-}
+FILE *fopen(const char *path, const char *mode) { return fopen_any(path, mode); }
+FILE *fopen64(const char *path, const char *mode) { return fopen_any(path, mode); }
 DIR *opendir(const char *path) {
   TRANSLATED(path)
   return find_opendir()(path);

@@ -229,6 +229,12 @@ bool shim_device_node(const char *path, dev_t *rdev);
 const char *shim_untranslate(const char *path);
 void shim_tree_remove(void);
 
+// ---- status.c -------------------------------------------------------------------------------------------------------
+
+void shim_tell_rights(struct shim_proc *p); // of the calling process
+// A descriptor of /proc/PID/status with what the simulated kernel has pinned; -1: the file needs no such thing.
+long shim_status_file(const char *path);
+
 // ---- Real system calls, past all interposers; no cancellation points ------------------------------------------------
 
 long shim_sys(long number, ...);
