@@ -190,6 +190,7 @@ int ims_hdomain_new_paging(struct ims_kernel *k, const struct host_unit *u, unsi
   d->k = k;
   d->type = HDOMAIN_PAGING;
   d->ops = u->ops;
+  d->made_for = u;
   int err = u->ops->paging_format(u, want, d->paging);
   if (!err) {
     d->paging->pgt.fmt = &d->paging->fmt;

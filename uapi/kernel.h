@@ -70,6 +70,9 @@ struct ims_kernel_hooks {
   // Called between two looks at memory or a register while the driver waits for hardware, so that a timed model can go
   // on. False: do not wait any longer. NULL: the driver looks wait_limit times.
   bool (*relax)(void *ctx);
+  // SMMUv3: ATS was enabled or disabled at the device (PCIe ATS Control Register), which depends on what it is attached to.
+  // NULL: devices that may use ATS do.
+  void (*ats)(void *ctx, struct ims_device *d, bool on);
 };
 
 // Page tables of processes, as the machine's processors read them. Arm: 48-bit addresses.

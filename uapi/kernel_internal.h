@@ -239,6 +239,7 @@ struct paging {
 
 struct hdomain {
   struct ims_kernel *k;
+  const struct host_unit *made_for; // paging: the unit whose format it has
   struct domain_unit *units;
   uint32_t users; // attachments and nested domains
   uint8_t type;
@@ -382,6 +383,7 @@ struct host_ops {
   // old domain and its id.
   int (*replace)(struct ims_device *dev, uint32_t pasid, const struct hdomain *was, uint16_t was_id,
                  const struct hdomain *d, uint16_t did);
+  bool parent_id; // a nested domain has the id of its parent, which has it from its making on
   // iommufd's virtual IOMMUs (uapi/iommufd/internal.h). NULL: none. viommu_init sets v->ops; data NULL: none were given.
   bool (*has_viommu)(const struct ims_device *dev, uint32_t type);
   int (*viommu_init)(struct viommu *v, struct ims_device *dev, const struct user_data *data);

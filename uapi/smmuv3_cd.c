@@ -85,7 +85,7 @@ static unsigned tg0(const struct ims_pgt *p) { return p->fmt->page_shift == 12 ?
 static void compose(const struct ims_device *dev, const struct hdomain *d, uint16_t asid, uint64_t cd[IMS_CD_WORDS]) {
   const struct ims_smmuv3_config *c = &dev->unit->smmuv3.caps;
   const struct ims_pgt *p = d->type == HDOMAIN_SVA ? &d->mm->pgt : &d->paging->pgt;
-  bool process = d->type == HDOMAIN_SVA;
+  bool process = d->type == HDOMAIN_SVA, updates = process || d->paging->tracks;
   ims_cd_set(cd, IMS_CD_T0SZ, 64u - p->in_bits);
   ims_cd_set(cd, IMS_CD_TG0, tg0(p));
   ims_cd_set(cd, IMS_CD_IR0, 1); // write-back, inner shareable
@@ -95,8 +95,8 @@ static void compose(const struct ims_device *dev, const struct hdomain *d, uint1
   ims_cd_set(cd, IMS_CD_IPS, c->oas);
   ims_cd_set(cd, IMS_CD_AA64, 1);
   // The flags of a process's pages are its processors' business too: hardware updates go together with theirs.
-  ims_cd_set(cd, IMS_CD_HA, process && (c->httu & 3) >= 1);
-  ims_cd_set(cd, IMS_CD_HD, process && (c->httu & 3) >= 2);
+  ims_cd_set(cd, IMS_CD_HA, updates && (c->httu & 3) >= 1);
+  ims_cd_set(cd, IMS_CD_HD, updates && (c->httu & 3) >= 2);
   ims_cd_set(cd, IMS_CD_S, dev->smmuv3->stall);
   ims_cd_set(cd, IMS_CD_R, 1);
   ims_cd_set(cd, IMS_CD_A, 1);
@@ -116,9 +116,11 @@ int ims_v3_cd_write(struct ims_device *dev, uint32_t ssid, const struct hdomain 
     return err;
   if (ims_mem_load64(dev->k->mem, hpa, &old))
     return -EIO;
-  if (old >> IMS_CD_V_LSB & 1)
-    return -EBUSY;
   compose(dev, d, asid, cd);
+  if (old >> IMS_CD_V_LSB & 1) { // another's: ASID and table change together, which no single store does
+    err = store(dev, hpa, 0, 0);
+    err |= sync_cd(dev, ssid, true);
+  }
   for (unsigned i = IMS_CD_WORDS - 1; i; i--)
     err |= store(dev, hpa, i, cd[i]);
   err |= sync_cd(dev, ssid, true);

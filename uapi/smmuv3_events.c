@@ -98,6 +98,8 @@ static void one_event(struct host_unit *u, uint64_t hpa) {
   }
   if (stall) // a second stage is never completed on demand
     ims_v3_page_response(req.dev, &req, INVALID);
+  if (dev && !stall && ims_v3_guest_event(dev, r, f.s2))
+    return;
   unsigned reason = dev && dev->guest && dev->guest->config == GUEST_TRANSLATE ? guest_reason(&f) : 0;
   if (reason && !stall) {
     ims_vmm_fault_unrecoverable(

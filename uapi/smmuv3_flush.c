@@ -92,11 +92,15 @@ int ims_v3_flush(const struct hdomain *d, struct domain_unit *du, uint64_t first
   else if (s2 && d->paging->nest)
     add(&b, ims_v3_tlbi(IMS_SMMUV3_CMD_TLBI_NH_ALL, id, 0));
   sync(&b);
-  for (const struct cache_tag *t = du->tags; t; t = t->next)
-    if (t->type == TAG_DEVTLB && t->dev->guest) // which of a guest's translations are concerned cannot be known: all go
+  for (const struct cache_tag *t = du->tags; t; t = t->next) {
+    bool device = t->type == TAG_DEVTLB || t->type == TAG_NESTING_DEVTLB;
+    if (!device || !t->dev->smmuv3->ats)
+      continue;
+    if (t->dev->guest || t->type == TAG_NESTING_DEVTLB) // which of a guest's translations are concerned nobody knows
       add_whole_atc(&b, t->dev, 0, ~0ull);
-    else if (t->type == TAG_DEVTLB)
+    else
       add(&b, ims_v3_atc_inv(t->dev, t->pasid, first, last));
+  }
   sync(&b);
   return b.err;
 }
@@ -149,7 +153,7 @@ int ims_v3_invalidate_guest(struct ims_device *dev, uint16_t vmid, const struct 
   else if (!page_shift || !add_range(&b, va, page_shift, first, last, inv->info_flags & FLAG_LEAF, false))
     add(&b, ims_v3_tlbi(IMS_SMMUV3_CMD_TLBI_NH_ASID, vmid, (uint16_t)inv->archid));
   sync(&b);
-  if (dev->ats_works)
+  if (dev->smmuv3->ats)
     add_whole_atc(&b, dev, first, last);
   sync(&b);
   return b.err;

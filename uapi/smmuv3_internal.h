@@ -21,9 +21,12 @@ struct smmuv3_device {
   uint32_t ssids;  // CDs beside the first in use
   uint8_t s1cdmax; // of its CD table: dev->pasid_dir
   uint8_t s1fmt;
-  uint64_t *leaf; // two-level CD table: hpa by index
-  bool in_ste;    // the STE says stage 1, with that table
-  bool stall;     // its transactions may be stalled
+  uint64_t *leaf;        // two-level CD table: hpa by index
+  bool in_ste;           // the STE says stage 1, with that table
+  bool stall;            // its transactions may be stalled
+  bool ats;              // ATS is on at the device, and the STE allows it
+  struct viommu *viommu; // whose guest has its stage 1, and hears of its faults; NULL: nobody's
+  uint64_t vsid;         // as that guest calls it
 };
 
 // The command queue (smmuv3_queue.c).
@@ -53,14 +56,39 @@ void ims_v3_stream_table_free(struct host_unit *u);
 int ims_v3_device_init(struct ims_device *dev);
 void ims_v3_device_fini(struct ims_device *dev);
 void ims_v3_device_changed(struct ims_device *dev);
+
+// STEs: composed for what the device is attached to, and written while the hardware may read them.
+int ims_v3_install(struct ims_device *dev, const uint64_t ste[IMS_STE_WORDS]);
+void ims_v3_compose_default(const struct ims_device *dev, uint64_t ste[IMS_STE_WORDS]);
+void ims_v3_compose_s1(const struct ims_device *dev, bool own, uint64_t ste[IMS_STE_WORDS]);
+void ims_v3_compose_s2(const struct ims_device *dev, const struct hdomain *d, uint16_t vmid, bool ats,
+                       uint64_t ste[IMS_STE_WORDS]);
+void ims_v3_compose_guest(const struct ims_device *dev, const struct hdomain *d, uint16_t vmid,
+                          const struct guest_stage1 *g, uint64_t ste[IMS_STE_WORDS]);
+
+// Attachments (smmuv3_attach.c).
+int ims_v3_check(const struct ims_device *dev, uint32_t pasid, const struct hdomain *d);
 int ims_v3_attach(struct ims_device *dev, uint32_t pasid, const struct hdomain *d, uint16_t id);
 void ims_v3_detach(struct ims_device *dev, uint32_t pasid, const struct hdomain *d, uint16_t id, bool gone);
+int ims_v3_replace(struct ims_device *dev, uint32_t pasid, const struct hdomain *was, uint16_t was_id,
+                   const struct hdomain *d, uint16_t id);
 int ims_v3_set_guest(struct ims_device *dev, const struct hdomain *d, uint16_t id, const struct guest_stage1 *s);
+
+// Virtual SMMUs (smmuv3_nested.c).
+int ims_v3_hw_info(const struct ims_device *dev, uint32_t *type, void *data, uint32_t *len);
+bool ims_v3_has_viommu(const struct ims_device *dev, uint32_t type);
+int ims_v3_viommu_init(struct viommu *v, struct ims_device *dev, const struct user_data *data);
+bool ims_v3_nested_ats(const struct hdomain *d);
+int ims_v3_nested_check(const struct ims_device *dev, const struct hdomain *d);
+void ims_v3_compose_nested(const struct ims_device *dev, const struct hdomain *d, uint16_t vmid, bool ats,
+                           uint64_t ste[IMS_STE_WORDS]);
+void ims_v3_nested_commit(struct ims_device *dev, const struct hdomain *d);         // d is in force; NULL: nothing is
+bool ims_v3_guest_event(struct ims_device *dev, const uint64_t record[4], bool s2); // false: it is the host's business
 
 // CD tables of the host's own (smmuv3_cd.c).
 int ims_v3_cd_table(struct ims_device *dev); // makes it where there is none
 void ims_v3_cd_table_free(struct ims_device *dev);
-int ims_v3_cd_write(struct ims_device *dev, uint32_t ssid, const struct hdomain *d, uint16_t asid);
+int ims_v3_cd_write(struct ims_device *dev, uint32_t ssid, const struct hdomain *d, uint16_t asid); // also over another
 void ims_v3_cd_clear(struct ims_device *dev, uint32_t ssid, bool quiet); // quiet: stays valid, walks fault
 
 // Flushes (smmuv3_flush.c) and events (smmuv3_events.c).

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stream table and STEs: one stream a device; what it is attached to, and a guest's stage 1 over that. Arm IHI 0070, 3.3.1,
+// Stream table and STEs: one stream a device; what an STE says for what the device is attached to. Arm IHI 0070, 3.3.1,
 // 5.1, 5.2; Linux 7.x, arm-smmu-v3.c: two-level table with leaves of 256 STEs where the unit has it, streams of no device in
-// a leaf abort without an event, ATS on after the STE allows it and off before it does not. Facts 4.2.
+// a leaf abort without an event. Facts 4.2.
 #include "uapi/smmuv3_internal.h"
 #include "uapi/smmuv3_ste.h"
 #include <stdlib.h>
@@ -104,7 +104,7 @@ static int edit_sync(void *ctx) {
   return ims_v3_submit(dev->unit, &c, 1);
 }
 
-static int install(struct ims_device *dev, const uint64_t target[IMS_STE_WORDS]) {
+int ims_v3_install(struct ims_device *dev, const uint64_t target[IMS_STE_WORDS]) {
   uint64_t now[IMS_STE_WORDS];
   if (ims_mem_read(dev->k->mem, dev->smmuv3->ste, now, sizeof now))
     return -EIO;
@@ -115,15 +115,14 @@ static int install(struct ims_device *dev, const uint64_t target[IMS_STE_WORDS])
   return err;
 }
 
-static void compose_default(const struct ims_device *dev, uint64_t ste[IMS_STE_WORDS]) {
+void ims_v3_compose_default(const struct ims_device *dev, uint64_t ste[IMS_STE_WORDS]) {
   ste[0] = default_word(dev->unit, 0);
   ste[1] = default_word(dev->unit, 1);
 }
 
-static uint64_t eats(const struct ims_device *dev) { return dev->ats_works; }
-
-// The host's own CD table. `dss`: what the device's requests without a substream do.
-static void compose_s1(const struct ims_device *dev, unsigned dss, uint64_t ste[IMS_STE_WORDS]) {
+// The host's own CD table. `own`: requests without a substream have CD 0.
+void ims_v3_compose_s1(const struct ims_device *dev, bool own, uint64_t ste[IMS_STE_WORDS]) {
+  const unsigned dss = own ? S1DSS_SSID0 : dev->k->cfg.smmu_bypass ? S1DSS_BYPASS : S1DSS_TERMINATE;
   const struct smmuv3_device *s = dev->smmuv3;
   ims_ste_set(ste, IMS_STE_V, 1);
   ims_ste_set(ste, IMS_STE_CONFIG, CONFIG_S1);
@@ -135,7 +134,7 @@ static void compose_s1(const struct ims_device *dev, unsigned dss, uint64_t ste[
   ims_ste_set(ste, IMS_STE_S1COR, WRITE_BACK);
   ims_ste_set(ste, IMS_STE_S1CSH, INNER);
   ims_ste_set(ste, IMS_STE_S1STALLD, dev->unit->smmuv3.caps.stall_model == 0 && !s->stall);
-  ims_ste_set(ste, IMS_STE_EATS, eats(dev));
+  ims_ste_set(ste, IMS_STE_EATS, dev->ats_works);
   ims_ste_set(ste, IMS_STE_PPAR, dev->pri_works && dev->unit->smmuv3.caps.pps == 0);
   if (dss == S1DSS_BYPASS)
     ims_ste_set(ste, IMS_STE_SHCFG, SHCFG_INCOMING);
@@ -148,13 +147,13 @@ static unsigned s2_tg(const struct ims_pgt *p) {
 // SL0 by the number of levels: 4 KB counts from level 2, the others from level 3 (DDI 0487 D8.2.2).
 static unsigned s2_sl0(const struct ims_pgt *p) { return p->fmt->page_shift == 12 ? p->levels - 2u : p->levels - 1u; }
 
-static void compose_s2(const struct ims_device *dev, const struct hdomain *d, uint16_t vmid,
+void ims_v3_compose_s2(const struct ims_device *dev, const struct hdomain *d, uint16_t vmid, bool ats,
                        uint64_t ste[IMS_STE_WORDS]) {
   const struct ims_smmuv3_config *c = &dev->unit->smmuv3.caps;
   const struct ims_pgt *p = &d->paging->pgt;
   ims_ste_set(ste, IMS_STE_V, 1);
   ims_ste_set(ste, IMS_STE_CONFIG, CONFIG_S2);
-  ims_ste_set(ste, IMS_STE_EATS, eats(dev));
+  ims_ste_set(ste, IMS_STE_EATS, ats);
   ims_ste_set(ste, IMS_STE_S2FWB, (p->flags & IMS_PGT_FWB) != 0);
   ims_ste_set(ste, IMS_STE_SHCFG, SHCFG_INCOMING);
   ims_ste_set(ste, IMS_STE_PPAR, dev->pri_works && c->pps == 0);
@@ -168,19 +167,19 @@ static void compose_s2(const struct ims_device *dev, const struct hdomain *d, ui
   ims_ste_set(ste, IMS_STE_S2PS, c->oas);
   ims_ste_set(ste, IMS_STE_S2AA64, 1);
   ims_ste_set(ste, IMS_STE_S2PTW, 1);
-  ims_ste_set(ste, IMS_STE_S2S, dev->smmuv3->stall && !dev->ats_works); // 5.2: not together with EATS
+  ims_ste_set(ste, IMS_STE_S2S, dev->smmuv3->stall && !ats); // 5.2: not together with EATS
   ims_ste_set(ste, IMS_STE_S2R, 1);
   ims_ste_set_address(ste, IMS_STE_S2TTB, p->root);
 }
 
 // Facts 4.2, B6.
-static void compose_guest(const struct ims_device *dev, const struct hdomain *d, uint16_t vmid,
+void ims_v3_compose_guest(const struct ims_device *dev, const struct hdomain *d, uint16_t vmid,
                           const struct guest_stage1 *g, uint64_t ste[IMS_STE_WORDS]) {
   if (g && g->config == GUEST_ABORT) {
     ims_ste_set(ste, IMS_STE_V, 1);
     return;
   }
-  compose_s2(dev, d, vmid, ste);
+  ims_v3_compose_s2(dev, d, vmid, dev->ats_works, ste);
   if (!g || g->config != GUEST_TRANSLATE)
     return;
   ims_ste_set(ste, IMS_STE_CONFIG, CONFIG_NESTED);
@@ -225,132 +224,11 @@ int ims_v3_device_init(struct ims_device *dev) {
 void ims_v3_device_fini(struct ims_device *dev) {
   struct smmuv3_device *s = dev->smmuv3;
   uint64_t ste[IMS_STE_WORDS] = {0};
-  compose_default(dev, ste);
-  install(dev, ste);
+  ims_v3_compose_default(dev, ste);
+  ims_v3_install(dev, ste);
   ims_v3_cd_table_free(dev);
   free(s);
 }
 
 // Nothing is attached: the STE says abort or bypass, where EATS does not count.
 void ims_v3_device_changed(struct ims_device *dev) { settle(dev); }
-
-// What the device keeps of a substream, or (0) all it keeps.
-static void forget_atc(struct ims_device *dev, uint32_t ssid) {
-  struct v3_cmd c[2] = {ims_v3_atc_inv(dev, ssid, 0, ~0ull), ims_v3_atc_inv(dev, ~0u, 0, ~0ull)};
-  if (dev->ats_works)
-    ims_v3_submit(dev->unit, c, ssid || !dev->max_pasids ? 1 : 2);
-}
-
-// ---- Attachments ----------------------------------------------------------------------------------------------------
-
-static bool has_s2(const struct ims_device *dev) {
-  const struct attachment *a = ims_attachment(dev, 0);
-  return a && a->domain->type == HDOMAIN_PAGING && !a->domain->paging->s1;
-}
-
-// The STE of a device with a CD table of the host's: what becomes of requests without a substream.
-static int install_s1(struct ims_device *dev, bool own) {
-  uint64_t ste[IMS_STE_WORDS] = {0};
-  unsigned dss = own ? S1DSS_SSID0 : dev->k->cfg.smmu_bypass ? S1DSS_BYPASS : S1DSS_TERMINATE;
-  compose_s1(dev, dss, ste);
-  int err = install(dev, ste);
-  dev->smmuv3->in_ste = true;
-  return err;
-}
-
-static int install_default(struct ims_device *dev) {
-  uint64_t ste[IMS_STE_WORDS] = {0};
-  compose_default(dev, ste);
-  dev->smmuv3->in_ste = false;
-  return install(dev, ste);
-}
-
-static int attach_own(struct ims_device *dev, const struct hdomain *d, uint16_t id) {
-  uint64_t ste[IMS_STE_WORDS] = {0};
-  if (!d->paging->s1) {
-    if (dev->smmuv3->ssids)
-      return -EBUSY; // a second stage would come under the processes' tables
-    compose_s2(dev, d, id, ste);
-    dev->smmuv3->in_ste = false;
-    int err = install(dev, ste);
-    if (err)
-      install_default(dev);
-    return err;
-  }
-  int err = ims_v3_cd_write(dev, 0, d, id);
-  if (!err && (err = install_s1(dev, true)))
-    ims_v3_cd_clear(dev, 0, false);
-  return err;
-}
-
-int ims_v3_attach(struct ims_device *dev, uint32_t pasid, const struct hdomain *d, uint16_t id) {
-  struct smmuv3_device *s = dev->smmuv3;
-  int err;
-  if (!pasid && d->type == HDOMAIN_PAGING) {
-    err = attach_own(dev, d, id);
-  } else if (d->type != HDOMAIN_SVA || pasid >= dev->max_pasids) {
-    return -ENODEV;
-  } else if (has_s2(dev)) {
-    return -EINVAL;
-  } else {
-    err = ims_v3_cd_write(dev, pasid, d, id);
-    if (!err && !s->in_ste && (err = install_s1(dev, false)))
-      ims_v3_cd_clear(dev, pasid, false);
-    if (!err)
-      s->ssids++;
-  }
-  // What the device was told while something else was in force.
-  if (!err)
-    forget_atc(dev, pasid);
-  return err;
-}
-
-// Nothing of (device, substream) is left on its way: the queues are handled, what waits is answered.
-static void drain(struct ims_device *dev, uint32_t pasid) {
-  ims_v3_events(dev->unit);
-  ims_v3_page_requests(dev->unit);
-  ims_iopf_drop(dev, pasid);
-}
-
-void ims_v3_detach(struct ims_device *dev, uint32_t pasid, const struct hdomain *d, uint16_t id, bool gone) {
-  struct smmuv3_device *s = dev->smmuv3;
-  struct v3_cmd tlbi = ims_v3_tlbi(IMS_SMMUV3_CMD_TLBI_NH_ASID, 0, id);
-  if (!pasid) {
-    if (d->paging->s1)
-      ims_v3_cd_clear(dev, 0, false);
-    if (s->ssids)
-      install_s1(dev, false);
-    else
-      install_default(dev);
-    forget_atc(dev, 0);
-    drain(dev, 0);
-    return;
-  }
-  ims_v3_cd_clear(dev, pasid, gone);
-  if (gone) { // the attachment stays until it is unbound; its table goes now
-    ims_v3_submit(dev->unit, &tlbi, 1);
-    forget_atc(dev, pasid);
-    return;
-  }
-  s->ssids--;
-  if (!s->ssids && !ims_attachment(dev, 0))
-    install_default(dev);
-  forget_atc(dev, pasid);
-  drain(dev, pasid);
-}
-
-int ims_v3_set_guest(struct ims_device *dev, const struct hdomain *d, uint16_t vmid, const struct guest_stage1 *g) {
-  const struct ims_smmuv3_config *c = &dev->unit->smmuv3.caps;
-  uint64_t ste[IMS_STE_WORDS] = {0};
-  if (g && g->config == GUEST_TRANSLATE &&
-      (g->pasid_bits > c->ssidsize || g->s1fmt > V3_CD_LEAF_FMT || g->s1dss > S1DSS_SSID0 ||
-       (g->s1fmt && g->pasid_bits && !c->cd2l)))
-    return -EINVAL;
-  compose_guest(dev, d, vmid, g, ste);
-  int err = install(dev, ste);
-  // TLB entries need nothing: they carry the VMID, and the guest owns its ASIDs. The device has no such tags.
-  forget_atc(dev, 0);
-  if (!g)
-    drain(dev, ~0u);
-  return err;
-}

@@ -215,16 +215,32 @@ static int sva_check(const struct ims_device *dev) {
   return c->s1p && c->cohacc && address_bits(u) >= 48 ? 0 : -ENODEV;
 }
 
+// Leaves change under the host's hands only where hardware does it, and sees them.
+static bool tracks_dirty(const struct host_unit *u) {
+  const struct ims_smmuv3_config *c = &u->smmuv3.caps;
+  return (c->httu & 3) >= 2 && c->cohacc;
+}
+
+static bool can_track_dirty(const struct ims_device *dev) { return tracks_dirty(dev->unit); }
+
 // A first stage where there is one, as Linux prefers it; a second stage under guests.
 static int paging_format(const struct host_unit *u, unsigned want, struct paging *out) {
-  const bool nest = want & WANT_NEST;
+  const bool nest = want & WANT_NEST, dirty = want & WANT_DIRTY;
   const struct ims_smmuv3_config *c = &u->smmuv3.caps;
-  if (nest && !can_nest(u))
+  if (nest && ((want & (WANT_DIRTY | WANT_PASID)) || !can_nest(u)))
     return -ENODEV;
-  return ims_arm_paging_format((enum ims_granule)u->smmuv3.granule, address_bits(u), address_bits(u),
-                               u->k->cfg.s2_levels, nest || !c->s1p, nest, c->xnx, nest && c->fwb, out)
-             ? 0
-             : -ENODEV;
+  if (((want & (WANT_DIRTY | WANT_PASID)) && !c->s1p) || (dirty && !tracks_dirty(u)))
+    return -ENODEV;
+  if (!ims_arm_paging_format((enum ims_granule)u->smmuv3.granule, address_bits(u), address_bits(u), u->k->cfg.s2_levels,
+                             nest || !c->s1p, nest, c->xnx, nest && c->fwb, out))
+    return -ENODEV;
+  if (dirty) {
+    out->tracks = true;
+    out->pgt.a_bits = IMS_VMSA_AF;
+    out->pgt.d_bit = IMS_VMSA_AP2;
+    out->map_flags |= IMS_MAP_DBM | IMS_MAP_D; // written, as far as anybody knows, until the bits are cleared
+  }
+  return 0;
 }
 
 static int compatible(struct host_unit *u, const struct hdomain *d) {
@@ -232,13 +248,15 @@ static int compatible(struct host_unit *u, const struct hdomain *d) {
   const struct ims_smmuv3_config *c = &u->smmuv3.caps;
   const bool has[3] = {c->gran4k, c->gran16k, c->gran64k};
   enum ims_pgt_kind kind = p->s1 ? IMS_PGT_VMSA_S1 : IMS_PGT_VMSA_S2;
-  bool ok = p->fmt.kind == kind && (p->s1 ? c->s1p : c->s2p) && has[(p->fmt.page_shift - 12) / 2] &&
+  bool ok = d->made_for == u && p->fmt.kind == kind && (p->s1 ? c->s1p : c->s2p) && has[(p->fmt.page_shift - 12) / 2] &&
             p->pgt.in_bits <= address_bits(u) && p->pgt.out_bits <= address_bits(u) && (!p->nest || can_nest(u)) &&
             (!(p->pgt.flags & IMS_PGT_FWB) || c->fwb);
   return ok ? 0 : -EINVAL;
 }
 
 static enum host_id id_of(const struct hdomain *d) {
+  if (d->type == HDOMAIN_NESTED)
+    return ID_PARENT;
   return d->type == HDOMAIN_PAGING && !d->paging->s1 ? ID_DOMAIN : ID_ASID;
 }
 
@@ -267,8 +285,14 @@ const struct host_ops ims_smmuv3_host_ops = {
     .paging_format = paging_format,
     .id_of = id_of,
     .id_free = ims_v3_id_free,
+    .check = ims_v3_check,
     .attach = ims_v3_attach,
     .detach = ims_v3_detach,
+    .replace = ims_v3_replace,
+    .hw_info = ims_v3_hw_info,
+    .can_track_dirty = can_track_dirty,
+    .has_viommu = ims_v3_has_viommu,
+    .viommu_init = ims_v3_viommu_init,
     .flush = ims_v3_flush,
     .flush_new = ims_v3_flush_new,
     .nesting_info = nesting_info,
@@ -278,6 +302,7 @@ const struct host_ops ims_smmuv3_host_ops = {
     .sva_check = sva_check,
     .has_5level = has_5level,
     .guest_table = true,
+    .parent_id = true,
     .set_guest = ims_v3_set_guest,
     .invalidate_guest = ims_v3_invalidate_guest,
     // Linux: MSI_IOVA_BASE, where the host maps doorbells for devices of its own.

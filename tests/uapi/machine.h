@@ -224,6 +224,7 @@ public:
   std::vector<ims_resume> resumes;
   bool device_answers = true;
   std::function<void(const Note &)> on_note;
+  std::function<void(bool)> on_ats; // by whoever sets hooks.ats
   // What units send to devices, besides the records above; the answer of on_invalidate is the device's.
   std::function<bool(const ims_ats_invalidation &)> on_invalidate;
   std::function<void(const ims_page_response &)> on_response;

@@ -14,6 +14,8 @@ void ims_hwpt_paging_release(struct object *o) {
     }
   if (h->h.d) {
     ims_iopt_remove_domain(&h->ioas->iopt, h->h.d);
+    if (h->held)
+      ims_hdomain_release(h->h.d, h->held);
     ims_hdomain_free(h->h.d);
   }
   ims_hwpt_fault_put(&h->h);
@@ -27,7 +29,7 @@ static int want(uint32_t flags) {
 
 struct hwpt_paging *ims_hwpt_paging_make(struct ioas *s, struct idev *idev, uint32_t flags, bool automatic, int *err) {
   const uint32_t known = IMS_HWPT_NEST_PARENT | IMS_HWPT_DIRTY_TRACKING | IMS_HWPT_FAULT_ID_VALID | IMS_HWPT_PASID;
-  const struct host_unit *unit = idev->dev->unit;
+  struct host_unit *unit = idev->dev->unit;
   *err = -EOPNOTSUPP;
   if ((flags & ~known) ||
       ((flags & IMS_HWPT_DIRTY_TRACKING) && !(unit->ops->can_track_dirty && unit->ops->can_track_dirty(idev->dev))) ||
@@ -49,6 +51,10 @@ struct hwpt_paging *ims_hwpt_paging_make(struct ioas *s, struct idev *idev, uint
   *err = ims_hdomain_new_paging(s->obj.ctx->k, unit, (unsigned)want(flags), &h->h.d);
   if (*err == -ENODEV)
     *err = -EOPNOTSUPP; // the unit cannot make such tables
+  if (!*err && h->nest_parent && unit->ops->parent_id) {
+    *err = ims_hdomain_hold(h->h.d, unit);
+    h->held = *err ? NULL : unit;
+  }
   if (!*err)
     return h;
   ims_object_destroy(&h->h.obj);

@@ -321,6 +321,7 @@ struct hwpt_paging {
   struct ioas *ioas;
   struct hwpt_paging *next_in_ioas;
   bool automatic, nest_parent, dirty;
+  struct host_unit *held; // its domain has its id there, attached or not
 };
 
 struct hwpt_nested {
