@@ -61,6 +61,8 @@ void PlayerImpl::ioctl_event() {
     uint64_t value = 0;
     for (const Sum &s : a.value.sums)
       value |= eval(s, field.values);
+    if (field.bytes < 8 && ~value >> (8 * field.bytes - 1) == 0) // -1 and the like
+      value &= (1ull << 8 * field.bytes) - 1;
     if (field.bytes < 8 && value >> (8 * field.bytes))
       fail(a.value.at, hex(value) + " does not fit the " + std::to_string(field.bytes * 8) + " bits of this field");
     return value;

@@ -305,10 +305,13 @@ std::string shell(std::string command) {
 // follows is what they print.
 class Tutorial : public testing::TestWithParam<const char *> {};
 
-INSTANTIATE_TEST_SUITE_P(Documentation, Tutorial, testing::Values("tutorial.md", "tutorial-arm.md"),
-                         [](const testing::TestParamInfo<const char *> &page) {
-                           return page.index ? std::string("Arm") : std::string("FirstWalk");
-                         });
+std::string tutorial_name(const testing::TestParamInfo<const char *> &page) {
+  static const char *const names[] = {"FirstWalk", "Arm", "Uapi"};
+  return names[page.index];
+}
+
+INSTANTIATE_TEST_SUITE_P(Documentation, Tutorial, testing::Values("tutorial.md", "tutorial-arm.md", "tutorial-uapi.md"),
+                         tutorial_name);
 
 TEST_P(Tutorial, CommandsPrintWhatItSays) {
   std::istringstream in(read_text(docs + GetParam()));
