@@ -262,6 +262,11 @@ static void user_pin(void *ctx, uint64_t hpa, uint64_t size, bool on) {
   }
 }
 
+static uint32_t user_pins(void *ctx, uint64_t hpa) {
+  const struct shim_chunk *c = chunk_at(((struct shim_proc *)ctx)->shim, hpa);
+  return c && c->pins ? c->pins[page_of_chunk(hpa)] : 0;
+}
+
 // ---- Files ----------------------------------------------------------------------------------------------------------
 
 static struct shim_backing *backing_by_id(struct shim *s, uint64_t id) {
@@ -368,6 +373,7 @@ struct ims_user shim_user(struct shim_proc *p) {
                            .file_page = user_file_page,
                            .file_close = user_file_close,
                            .pin = user_pin,
+                           .pins = user_pins,
                            .fd_new = shim_fd_new,
                            .fd_drop = shim_fd_drop};
 }

@@ -229,6 +229,28 @@ TEST_F(Selftest, PagesArePinnedOnceHoweverManyNeedThem) {
   EXPECT_EQ(c.CheckRefs(va, kPage, 0), 0);
 }
 
+// Every place and length within a few pages.
+TEST_F(Selftest, PiecesOfPages) {
+  uint32_t ioas = c.Ioas();
+  const uint64_t size = 8 * kPage, va = c.Memory(size);
+  SelftestClient::Device d{};
+  ASSERT_EQ(c.Mock(ioas, &d), 0);
+  const uint32_t flags = IMS_IOAS_MAP_READABLE | IMS_IOAS_MAP_WRITEABLE; // anywhere
+  for (uint64_t start = 0; start < size; start += kMockPage)
+    for (uint64_t end = start + kMockPage; end <= size; end += kMockPage) {
+      ASSERT_EQ(c.Map(ioas, 0, va + start, end - start, flags), 0) << start << " " << end;
+      const uint64_t iova = c.mapped_at, first = start / kPage * kPage, last = (end + kPage - 1) / kPage * kPage;
+      EXPECT_EQ(iova % kPage, start % kPage);
+      ASSERT_EQ(c.CheckMap(d.hwpt, iova, end - start, va + start), 0) << start << " " << end;
+      ASSERT_EQ(c.CheckRefs(va + first, last - first, 1), 0) << start << " " << end;
+      if (first) {
+        ASSERT_EQ(c.CheckRefs(va, first, 0), 0);
+      }
+      ASSERT_EQ(c.Unmap(ioas, iova, end - start), 0);
+      ASSERT_EQ(c.CheckRefs(va, size, 0), 0);
+    }
+}
+
 // ---- In-kernel accesses -----------------------------------------------------------------------------------------------
 
 TEST_F(Selftest, AnAccessIsAFileThatKeepsItsAddressSpace) {
