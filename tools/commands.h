@@ -9,6 +9,8 @@ namespace ims {
 // clang-format off
 #define IMS_COMMANDS(X)                                                                  \
   X(run,       "plays a trace, tells what happened, and checks what it expects")           \
+  X(trace,     "converts, prints and compares traces, text or binary")                     \
+  X(diff,      "compares two runs: answers, statistics, memory, registers, queues")        \
   X(translate, "answers a list of translation requests out of a snapshot")               \
   X(walk,      "tells one translation step by step, for a person")                       \
   X(bench,     "runs experiments in simulated time: one device, the page walk")        \

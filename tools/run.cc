@@ -3,26 +3,26 @@
 #include "tools/commands.h"
 #include "tools/config.h"
 #include "tools/error.h"
-#include "tools/file.h"
 #include "tools/options.h"
 #include "tools/output.h"
 #include "tools/replay.h"
+#include "tools/save.h"
 #include "tools/statistics.h"
 #include "tools/system_config.h"
+#include "tools/trace_sink.h"
+#include "trace/events.h"
 #include "trace/names.h"
 #include "trace/number.h"
 #include "trace/report.h"
 #include "trace/stats.h"
+#include "trace/stream.h"
 #include "trace/text.h"
 
 #include <algorithm>
-#include <cerrno>
+#include <cinttypes>
 #include <cstdlib>
-#include <cstring>
 #include <iostream>
 #include <memory>
-#include <sstream>
-#include <sys/stat.h>
 #include <unistd.h>
 
 namespace po = boost::program_options;
@@ -31,7 +31,7 @@ namespace ims {
 
 namespace {
 
-enum : size_t { LARGEST_TRACE = 1u << 30 };
+enum : size_t { FAILURES_TOLD = 1000 }; // on standard error
 
 bool wants_colour() {
   const char *no = std::getenv("NO_COLOR"), *term = std::getenv("TERM");
@@ -59,10 +59,34 @@ std::unique_ptr<model::Timing> timing_of(const Options &o) {
   return std::make_unique<model::Timing>(timing == "lt" ? model::Timing::LT : model::Timing::AT);
 }
 
+// With -o: what came of each event, a line each.
+class Answers {
+public:
+  explicit Answers(const std::string &path) : out_(path) { out_.write("number\tline\tevent\toutputs\n"); }
+  void outcomes(const Event &e, const std::vector<Outcome> &outcomes) {
+    std::string text = format("%" PRIu64 "\t%u\t%s\t", ++number_, e.at.line, e.info->name);
+    for (size_t i = 0; i < outcomes.size(); i++)
+      text += (i ? "\t" : "") + outcomes[i].name + "=" + outcomes[i].print();
+    out_.write(text + "\n");
+  }
+  void commit() { out_.commit(); }
+
+private:
+  Output out_;
+  uint64_t number_ = 0;
+};
+
 // The story goes to standard output and, with -o, into the log as well.
 class Story : public PlayObserver {
 public:
-  Story(Report *screen, Report *log, const std::string &name) : screen_(screen), log_(log), name_(name) {}
+  Story(Report *screen, bool quiet, Report *log, Answers *answers, const std::string &name)
+      : screen_(screen), log_(log), answers_(answers), name_(name), quiet_(quiet) {}
+
+  bool wants_words() const override { return !quiet_; }
+  void outcomes(const Event &e, const std::vector<Outcome> &o) override {
+    if (answers_)
+      answers_->outcomes(e, o);
+  }
 
   void begin(const Event &e, const std::string &w) override {
     both([&](Report *r) { r->begin(e, w); });
@@ -90,8 +114,9 @@ public:
   }
   void failure(const Failure &f) override {
     both([&](Report *r) { r->failure(f); });
-    failures_.push_back(format("%s:%u:%u: %s: expected %s=%s, came %s", name_.c_str(), f.at.line, f.at.column,
-                               f.event.c_str(), f.output.c_str(), f.expected.c_str(), f.came.c_str()));
+    if (failures_.size() < FAILURES_TOLD)
+      failures_.push_back(format("%s:%u:%u: %s: expected %s=%s, came %s", name_.c_str(), f.at.line, f.at.column,
+                                 f.event.c_str(), f.output.c_str(), f.expected.c_str(), f.came.c_str()));
   }
 
   const std::vector<std::string> &failures() const { return failures_; }
@@ -103,7 +128,9 @@ private:
       f(log_);
   }
   Report *screen_, *log_;
+  Answers *answers_;
   std::string name_;
+  bool quiet_;
   std::vector<std::string> failures_;
 };
 
@@ -111,16 +138,6 @@ void write_file(const std::string &path, const std::string &text) {
   Output out(path);
   out.write(text);
   out.commit();
-}
-
-void make_folder(const std::string &path) {
-  if (mkdir(path.c_str(), 0777) == 0 || errno == EEXIST) {
-    struct stat st = {};
-    if (stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode))
-      return;
-    fail("%s: found a file, expected a folder to write to", path.c_str());
-  }
-  fail("%s: cannot be made: %s", path.c_str(), std::strerror(errno));
 }
 
 // The configuration of each unit as it was in force: config.json has the first unit of each architecture, and units that
@@ -149,7 +166,8 @@ int cmd_run(int argc, char **argv) {
   Options o(
       "run TRACE [options]",
       "Plays a trace: builds the machine it describes, carries its events out, tells what happened and what each\n"
-      "translation cost, and checks what the trace expects. docs/trace.md has the format.",
+      "translation cost, and checks what the trace expects. docs/trace.md has the format, docs/trace-binary.md the\n"
+      "binary one; `-` is standard input. Without a clock the trace is not kept: it may be of any length.",
       "  iommusim run traces/vsva-2020.trace\n"
       "  iommusim run traces/vsva-2020.trace --set vtd.iotlb_entries=0 --explain=120 -o out");
   o.positional("trace", "file", 1);
@@ -158,7 +176,10 @@ int cmd_run(int argc, char **argv) {
   o.add()("timing", text("none|lt|at")->default_value("none"),
           "how time is modelled: not, loosely (by annotation), approximately (event by event)")(
       "seed", text("N")->default_value("0"), "noted in stats.json; nothing in a replay is random")(
-      "output,o", text("DIR"), "writes stats.json, stats.txt, config.json and log.txt there")(
+      "output,o", text("DIR"), "writes stats.json, stats.txt, config.json, answers.tsv and log.txt there")(
+      "save", text("DIR"), "the final machine as a snapshot: memory.elf, NAME.regs of each IOMMU, queues.txt")(
+      "record", text("FILE"), "records the run as a trace of the binary form: ioctls, reads and writes as calls")(
+      "recover", "a damaged binary trace: plays what precedes the damage")(
       "explain", text("LINE")->implicit_value("0"), "tells translations step by step: all, or those of one line")(
       "verbose,v", "every register write and every piece of a DMA; of timed runs the time")(
       "quiet,q", "failed expectations and nothing else");
@@ -175,7 +196,7 @@ int cmd_run(int argc, char **argv) {
   if (o.has("quiet") && (o.has("verbose") || o.has("explain")))
     fail("run: --quiet goes without --verbose and --explain");
 
-  std::string name = o.list("trace")[0], folder = o.text("output");
+  std::string folder = o.text("output"), save = o.text("save"), record = o.text("record");
   PlayOptions options;
   std::vector<Setting> given = read_sources(config_sources(o));
   options.knobs = knobs_given(given);
@@ -184,14 +205,26 @@ int cmd_run(int argc, char **argv) {
     g.knob->set(system, g.value);
   options.explain = o.has("explain");
   options.explain_line = static_cast<unsigned>(line);
+  std::unique_ptr<TraceReader> reader;
+  std::unique_ptr<EventStream> events;
   Trace trace;
+  TraceReadOptions reading;
+  reading.recover = o.has("recover");
   try {
-    trace = parse_trace(read_file(name, LARGEST_TRACE), name);
+    reader = open_trace(o.list("trace")[0], reading);
+    if (timing) { // its modules are made before anything runs
+      trace = read_whole(reader.get());
+      events = std::make_unique<TraceEvents>(trace);
+    } else {
+      events = std::make_unique<ReadEvents>(reader.get());
+    }
   } catch (const TraceError &e) {
     throw BadInput(e.what());
   }
-  if (!folder.empty())
-    make_folder(folder);
+  const std::string &name = reader->name();
+  for (const std::string &path : {folder, save})
+    if (!path.empty())
+      make_folder(path);
 
   std::unique_ptr<Replay> replay; // outlives the player
   ReportStyle style;
@@ -203,13 +236,28 @@ int cmd_run(int argc, char **argv) {
   }
   style.verbose = o.has("verbose");
   style.quiet = o.has("quiet");
-  std::ostringstream log_text;
+  std::unique_ptr<OutputBuffer> log_file;
+  std::unique_ptr<Answers> answers;
+  if (!folder.empty()) {
+    log_file = std::make_unique<OutputBuffer>(folder + "/log.txt");
+    answers = std::make_unique<Answers>(folder + "/answers.tsv");
+  }
+  std::ostream log_text(log_file.get());
+  if (log_file)
+    log_text.exceptions(std::ios::badbit); // the buffer's own message goes on
   Report log(log_text, style);
   style.colour = wants_colour();
   style.times = timing && style.verbose;
   Report screen(std::cout, style);
-  Story story(&screen, folder.empty() ? nullptr : &log, name);
-  Player player(trace, options, &story);
+  Story story(&screen, style.quiet, folder.empty() ? nullptr : &log, answers.get(), name);
+  std::unique_ptr<OutputSink> sink;
+  std::unique_ptr<Recorder> recorder; // before the player, which records until it has gone
+  if (!record.empty()) {
+    sink = std::make_unique<OutputSink>(record);
+    recorder = std::make_unique<Recorder>(sink.get());
+    options.recorder = recorder.get();
+  }
+  Player player(events.get(), options, &story);
   try {
     if (replay)
       replay->run(player);
@@ -219,16 +267,26 @@ int cmd_run(int argc, char **argv) {
     std::cout.flush();
     throw BadInput(e.what());
   }
+  if (recorder) {
+    recorder->finish();
+    sink->commit();
+  }
   if (!style.quiet)
     screen.summary(player);
-  log.summary(player);
+  if (log_file)
+    log.summary(player);
   std::cout.flush();
   for (const std::string &f : story.failures())
     std::fprintf(stderr, "%s\n", f.c_str());
+  if (player.counters().failed > story.failures().size())
+    std::fprintf(stderr, "... and %" PRIu64 " more\n", player.counters().failed - story.failures().size());
   if (!story.failures().empty())
     std::fprintf(stderr, "%s: %llu of %llu expectations failed\n", name.c_str(),
                  static_cast<unsigned long long>(player.counters().failed),
                  static_cast<unsigned long long>(player.counters().expectations));
+  std::string damage = reader->damage();
+  if (!damage.empty())
+    std::fprintf(stderr, "%s; what precedes it was played\n", damage.c_str());
   if (!folder.empty()) {
     std::vector<Statistic> stats = collect_statistics(player);
     if (replay) {
@@ -238,8 +296,11 @@ int cmd_run(int argc, char **argv) {
     write_configurations(folder, player, replay ? &system : nullptr);
     write_file(folder + "/stats.json", statistics_json(stats, seed));
     write_file(folder + "/stats.txt", statistics_text(stats));
-    write_file(folder + "/log.txt", log_text.str());
+    log_file->commit();
+    answers->commit();
   }
+  if (!save.empty())
+    save_machine(player, save);
   return player.counters().failed ? EXIT_EXPECTATION : EXIT_HELD;
 }
 

@@ -75,6 +75,28 @@ public:
   const TraceSummary &summary() const override { return summary_; }
   std::string damage() const override { return frames_.damage(); }
 
+  bool read_index(TraceSummary *summary) override {
+    if (!frames_.read_index(&index_))
+      return false;
+    const TraceTotals &t = index_.totals;
+    *summary = {t.events, t.lines, t.calls, t.pages, index_.frames.size()};
+    return true;
+  }
+
+  bool go_to_event(uint64_t event) override {
+    if (check_ || event >= index_.totals.events || index_.frames.empty())
+      return false;
+    auto after = std::upper_bound(index_.frames.begin() + 1, index_.frames.end(), event,
+                                  [](uint64_t e, const FrameInfo &f) { return e < f.event; });
+    const FrameInfo &f = *(after - 1);
+    summary_.events = f.event;
+    summary_.lines = line_ = f.line;
+    summary_.frames = static_cast<uint64_t>(&f - index_.frames.data());
+    first_done_ = &f != index_.frames.data();
+    frames_.go_to(index_, summary_.frames);
+    return true;
+  }
+
 private:
   bool next_frame() {
     if (!frames_.next(&frame_)) {
@@ -157,6 +179,7 @@ private:
   std::unique_ptr<Lines> lines_;
   std::vector<Token> tokens_;
   uint64_t line_ = 0;
+  BinaryIndex index_;
   TraceSummary summary_;
 };
 

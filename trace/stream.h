@@ -39,6 +39,12 @@ public:
   virtual TraceForm form() const = 0;
   virtual const TraceSummary &summary() const = 0;
   virtual std::string damage() const { return {}; } // what ended it (recover); empty: nothing
+  // Of a binary file, what its index says, without reading the rest. False: no index to be had (a text, a pipe). Before
+  // next() only.
+  virtual bool read_index(TraceSummary *) { return false; }
+  // Goes on with the frame that holds this event, counted from 0; summary() says which event comes next. Without check only,
+  // and behind read_index(). False: there is no such event.
+  virtual bool go_to_event(uint64_t) { return false; }
   const std::string &name() const { return name_; }
 
 protected:
