@@ -157,6 +157,7 @@ public:
   uint64_t offset() const { return offset_; } // where it begins in the file
   bool partial() const { return partial_; }   // its end is missing (recover)
   const std::string &damage() const { return damage_; }
+  const BinaryIndex *end() const { return at_end_ ? &index_ : nullptr; } // once the index has been reached
 
   // The index, by its place at the end. False: the source cannot go there. Reading then goes on with frame `number` after
   // go_to(). Throws TraceError: the file has no index, or a damaged one.
@@ -186,6 +187,8 @@ private:
   bool recover_, begun_ = false, over_ = false, partial_ = false, jumped_ = false;
   uint64_t number_ = 0, offset_ = 0, frames_ = 0;
   std::vector<FrameInfo> seen_;
+  BinaryIndex index_;
+  bool at_end_ = false;
   std::string damage_;
   void *context_ = nullptr; // ZSTD_DCtx
 };

@@ -251,7 +251,8 @@ BinaryIndex FrameReader::parse_index(const std::string &packed) const {
 // The index agrees with the frames that were read, and the seek table with both.
 void FrameReader::read_end() {
   uint64_t index_at = here();
-  BinaryIndex index = parse_index(skippable(BINARY_INDEX, LARGEST_INDEX));
+  index_ = parse_index(skippable(BINARY_INDEX, LARGEST_INDEX));
+  const BinaryIndex &index = index_;
   uint64_t index_bytes = here() - index_at;
   if (!jumped_ && index.frames.size() != seen_.size())
     damaged(format("says that there are %zu frames before it, found %zu", index.frames.size(), seen_.size()));
@@ -278,6 +279,7 @@ void FrameReader::read_end() {
   offset_ = here();
   if (have(1))
     damaged("bytes behind the end of the trace");
+  at_end_ = true;
 }
 
 bool FrameReader::next_frame(std::string *bytes) {

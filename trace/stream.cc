@@ -93,6 +93,7 @@ public:
     summary_.lines = line_ = f.line;
     summary_.frames = static_cast<uint64_t>(&f - index_.frames.data());
     first_done_ = &f != index_.frames.data();
+    skipped_ = static_cast<size_t>(summary_.frames);
     frames_.go_to(index_, summary_.frames);
     return true;
   }
@@ -102,6 +103,8 @@ private:
     if (!frames_.next(&frame_)) {
       if (!first_done_ && frames_.damage().empty())
         throw TraceError(name_ + ": the trace is empty; expected `iommusim-trace 1` as its first line");
+      if (const BinaryIndex *index = frames_.end())
+        check_index(*index);
       return false;
     }
     in_frame_ = true;
@@ -113,7 +116,26 @@ private:
                            " and %" PRIu64,
                            records_.first_event(), records_.first_line(), summary_.events, line_));
     summary_.frames++;
+    began_.emplace_back(summary_.events, line_);
     return true;
+  }
+
+  // What the index says of events and lines.
+  void check_index(const BinaryIndex &index) {
+    static const char found[] = ", found %" PRIu64 " and %" PRIu64;
+    for (size_t i = 0; i < began_.size(); i++) {
+      const FrameInfo &f = index.frames[skipped_ + i];
+      if (f.event != began_[i].first || f.line != began_[i].second)
+        throw TraceError(name_ +
+                         format(": the index says that %" PRIu64 " events and %" PRIu64 " lines are before frame %zu",
+                                f.event, f.line, skipped_ + i) +
+                         format(found, began_[i].first, began_[i].second));
+    }
+    if (index.totals.events != summary_.events || index.totals.lines != line_)
+      throw TraceError(name_ +
+                       format(": the index says that there are %" PRIu64 " events and %" PRIu64 " lines",
+                              index.totals.events, index.totals.lines) +
+                       format(found, summary_.events, line_));
   }
 
   void begin_text() {
@@ -179,6 +201,8 @@ private:
   std::unique_ptr<Lines> lines_;
   std::vector<Token> tokens_;
   uint64_t line_ = 0;
+  std::vector<std::pair<uint64_t, uint64_t>> began_; // each frame: events and lines before it
+  size_t skipped_ = 0;                               // frames that were jumped over
   BinaryIndex index_;
   TraceSummary summary_;
 };
