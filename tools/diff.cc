@@ -207,10 +207,11 @@ void compare_memory(const std::string &path_a, const std::string &path_b, Told *
   constexpr uint64_t block = 4096;
   for (size_t i = 0; i + 1 < at.size(); i++) {
     uint64_t from = at[i], to = at[i + 1];
-    bool has_a = ims_mem_find(&a.mem, from), has_b = ims_mem_find(&b.mem, from);
+    const ims_mem_region *in_a = ims_mem_find(&a.mem, from), *in_b = ims_mem_find(&b.mem, from);
+    bool has_a = in_a, has_b = in_b;
     if (has_a != has_b)
       told->line("hpa " + hex(from) + "-" + hex(to - 1), has_a ? "memory" : nothing, has_b ? "memory" : nothing);
-    if (!has_a || !has_b)
+    if (!has_a || !has_b || (in_a->anon && in_b->anon)) // of no file: zeros
       continue;
     for (uint64_t p = from; p < to; p = (p / block + 1) * block) {
       auto size = static_cast<size_t>(std::min((p / block + 1) * block, to) - p);

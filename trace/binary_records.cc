@@ -338,7 +338,7 @@ void Decoder::read_page() {
   r.has_hpa = flags & P_HPA;
   r.hpa = r.has_hpa ? number() : 0;
   uint64_t error = number();
-  if (error > 4095)
+  if (error && !is_named_errno(static_cast<int64_t>(error)))
     fail(format("byte %zu: found %" PRIu64 ", expected an errno", at_, error));
   r.error = static_cast<uint32_t>(error);
 }

@@ -218,6 +218,8 @@ public:
 void RecorderImpl::page(PageRecord r, int process) {
   if (over || !processes.there(process))
     return;
+  if (r.error && !is_named_errno(r.error))
+    r.error = EFAULT; // what the kernel makes of it
   constexpr uint64_t small = 4096;
   uint64_t end = r.at + r.size;
   if (r.size < small && end % small == 0) { // somewhere in a small page: the whole of it
@@ -418,7 +420,10 @@ void Recorder::file_open(int process, int fd, int result, uint64_t file) {
   if (!impl_->processes.there(process))
     return;
   std::string line = "file-open " + impl_->processes[process] + " fd=" + std::to_string(fd);
-  impl_->line(line + (result ? " result=" + errno_name(-result) : " file=" + std::to_string(file)) + "\n");
+  impl_->line(
+      line +
+      (result ? " result=" + errno_name(is_named_errno(-result) ? -result : EBADF) : " file=" + std::to_string(file)) +
+      "\n");
 }
 
 void Recorder::file_page(int process, uint64_t file, uint64_t offset, bool write, int result, uint64_t hpa,

@@ -90,6 +90,8 @@ uint32_t named_errno(int64_t number) {
 
 } // namespace
 
+bool is_named_errno(int64_t number) { return named_errno(number) != 0; }
+
 Event event_of(const CallRecord &r) {
   Event e;
   e.info = &event_info(EventId::CALL);

@@ -34,6 +34,8 @@ struct PageRecord {
   uint32_t error = 0; // errno, a number that has a name
 };
 
+bool is_named_errno(int64_t number); // 1 or more, with a name in traces
+
 // False: the event says something that the record cannot, or says it in another way. Then it stays text.
 bool call_of(const Event &e, CallRecord *record);
 bool page_of(const Event &e, PageRecord *record);

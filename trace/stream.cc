@@ -48,7 +48,7 @@ class BinaryReader : public TraceReader {
 public:
   BinaryReader(std::unique_ptr<ByteSource> bytes, const std::string &name, const TraceReadOptions &options)
       : TraceReader(name), bytes_(std::move(bytes)), frames_(bytes_.get(), name, options.recover), parser_(name),
-        check_(options.check) {}
+        check_(options.check), recover_(options.recover) {}
 
   bool next(TraceItem *item) override {
     item->is_event = true;
@@ -103,7 +103,7 @@ private:
     if (!frames_.next(&frame_)) {
       if (!first_done_ && frames_.damage().empty())
         throw TraceError(name_ + ": the trace is empty; expected `iommusim-trace 1` as its first line");
-      if (const BinaryIndex *index = frames_.end())
+      if (const BinaryIndex *index = recover_ ? nullptr : frames_.end())
         check_index(*index);
       return false;
     }
@@ -196,7 +196,7 @@ private:
   Decoder records_;
   std::string frame_;
   Parser parser_;
-  bool check_, in_frame_ = false, first_done_ = false, ended_ = true;
+  bool check_, recover_, in_frame_ = false, first_done_ = false, ended_ = true;
   std::unique_ptr<TextSource> text_;
   std::unique_ptr<Lines> lines_;
   std::vector<Token> tokens_;
