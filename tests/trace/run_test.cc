@@ -68,7 +68,7 @@ std::vector<std::string> story(const std::string &name) {
 }
 
 TEST(Traces, TheSameGuestOnAContainerAndOnIommufd) {
-  for (const char *arch : {"vtd"}) {
+  for (const char *arch : {"vtd", "smmuv3"}) {
     std::vector<std::string> then = story(std::string("vfio-") + arch + ".trace"),
                              now = story(std::string("iommufd-") + arch + ".trace");
     EXPECT_EQ(then, now);
