@@ -10,22 +10,27 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+// A capability that a container withholds from everybody says nothing about the simulated machine: root has it there.
+static bool has_cap(const struct __user_cap_data_struct *data, unsigned cap) {
+  if (data[cap / 32].effective >> cap % 32 & 1)
+    return true;
+  return shim_sys(SYS_prctl, (long)PR_CAPBSET_READ, (long)cap) == 0 && shim_sys(SYS_geteuid) == 0;
+}
 
 void shim_tell_rights(struct shim_proc *p) {
   struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   struct __user_cap_data_struct data[2] = {{0, 0, 0}, {0, 0, 0}};
   struct rlimit64 limit = {RLIM64_INFINITY, RLIM64_INFINITY};
-  unsigned caps = 0;
-  if (shim_sys(SYS_capget, &header, data) == 0) {
-    caps |= data[0].effective >> CAP_IPC_LOCK & 1 ? IMS_CAP_IPC_LOCK : 0;
-    caps |= data[0].effective >> CAP_SYS_RESOURCE & 1 ? IMS_CAP_SYS_RESOURCE : 0;
-    caps |= data[0].effective >> CAP_SYS_RAWIO & 1 ? IMS_CAP_SYS_RAWIO : 0;
-  }
+  shim_sys(SYS_capget, &header, data);
+  ims_process_set_caps(p->process, (has_cap(data, CAP_IPC_LOCK) ? (unsigned)IMS_CAP_IPC_LOCK : 0u) |
+                                       (has_cap(data, CAP_SYS_RESOURCE) ? (unsigned)IMS_CAP_SYS_RESOURCE : 0u) |
+                                       (has_cap(data, CAP_SYS_RAWIO) ? (unsigned)IMS_CAP_SYS_RAWIO : 0u));
   shim_sys(SYS_prlimit64, 0L, (long)RLIMIT_MEMLOCK, NULL, &limit);
-  ims_process_set_caps(p->process, caps);
   ims_process_set_memlock(p->process, limit.rlim_cur);
 }
 
