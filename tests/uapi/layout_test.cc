@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Binary layouts against the offsets that the headers and postings give, written down here a second time.
 #include "uapi/layout.h"
+#include "uapi/selftest.h"
 #include <cstring>
 #include <gtest/gtest.h>
 #include <set>
@@ -122,6 +123,84 @@ AT(iommu_page_response_a, code, 16);
 SIZE(iommu_page_response_b, 24);
 AT(iommu_page_response_b, code, 20);
 
+SIZE(iommu_test_add_reserved, 72);
+AT(iommu_test_add_reserved, start, 16);
+AT(iommu_test_add_reserved, length, 24);
+SIZE(iommu_test_mock_domain, 72);
+AT(iommu_test_mock_domain, out_stdev_id, 16);
+AT(iommu_test_mock_domain, out_hwpt_id, 20);
+AT(iommu_test_mock_domain, out_idev_id, 24);
+AT(iommu_test_mock_domain, dev_flags, 28);
+SIZE(iommu_test_check_map, 72);
+AT(iommu_test_check_map, iova, 16);
+AT(iommu_test_check_map, length, 24);
+AT(iommu_test_check_map, uptr, 32);
+SIZE(iommu_test_check_refs, 72);
+AT(iommu_test_check_refs, length, 16);
+AT(iommu_test_check_refs, uptr, 24);
+AT(iommu_test_check_refs, refs, 32);
+SIZE(iommu_test_create_access, 72);
+AT(iommu_test_create_access, out_access_fd, 16);
+AT(iommu_test_create_access, flags, 20);
+SIZE(iommu_test_destroy_access_pages, 72);
+AT(iommu_test_destroy_access_pages, access_pages_id, 16);
+SIZE(iommu_test_access_pages, 72);
+AT(iommu_test_access_pages, flags, 16);
+AT(iommu_test_access_pages, out_access_pages_id, 20);
+AT(iommu_test_access_pages, iova, 24);
+AT(iommu_test_access_pages, length, 32);
+AT(iommu_test_access_pages, uptr, 40);
+SIZE(iommu_test_access_rw, 72);
+AT(iommu_test_access_rw, iova, 16);
+AT(iommu_test_access_rw, length, 24);
+AT(iommu_test_access_rw, uptr, 32);
+AT(iommu_test_access_rw, flags, 40);
+SIZE(iommu_test_memory_limit, 72);
+AT(iommu_test_memory_limit, limit, 16);
+SIZE(iommu_test_replace, 72);
+AT(iommu_test_replace, pt_id, 16);
+SIZE(iommu_test_access_replace, 72);
+AT(iommu_test_access_replace, ioas_id, 16);
+SIZE(iommu_test_dirty, 72);
+AT(iommu_test_dirty, flags, 16);
+AT(iommu_test_dirty, iova, 24);
+AT(iommu_test_dirty, length, 32);
+AT(iommu_test_dirty, page_size, 40);
+AT(iommu_test_dirty, uptr, 48);
+AT(iommu_test_dirty, out_nr_dirty, 56);
+SIZE(iommu_test_check_iotlb, 72);
+AT(iommu_test_check_iotlb, iotlb_id, 16);
+AT(iommu_test_check_iotlb, iotlb, 20);
+SIZE(iommu_test_trigger_iopf, 72);
+AT(iommu_test_trigger_iopf, dev_id, 16);
+AT(iommu_test_trigger_iopf, pasid, 20);
+AT(iommu_test_trigger_iopf, grpid, 24);
+AT(iommu_test_trigger_iopf, perm, 28);
+AT(iommu_test_trigger_iopf, addr, 32);
+SIZE(iommu_test_check_cache, 72);
+AT(iommu_test_check_cache, cache_id, 16);
+AT(iommu_test_check_cache, cache, 20);
+SIZE(iommu_test_trigger_vevent, 72);
+AT(iommu_test_trigger_vevent, dev_id, 16);
+SIZE(iommu_test_pasid, 72);
+AT(iommu_test_pasid, pasid, 16);
+AT(iommu_test_pasid, pt_id, 20);
+SIZE(iommu_test_pasid_check, 72);
+AT(iommu_test_pasid_check, pasid, 16);
+AT(iommu_test_pasid_check, hwpt_id, 20);
+SIZE(iommu_test_dmabuf_get, 72);
+AT(iommu_test_dmabuf_get, length, 16);
+AT(iommu_test_dmabuf_get, open_flags, 20);
+SIZE(iommu_test_dmabuf_revoke, 72);
+AT(iommu_test_dmabuf_revoke, dmabuf_fd, 16);
+AT(iommu_test_dmabuf_revoke, revoked, 20);
+AT(iommu_test_cmd, last, 64);
+SIZE(iommu_hwpt_selftest, 8);
+SIZE(iommu_hwpt_invalidate_selftest, 8);
+AT(iommu_viommu_selftest, out_mmap_offset, 8);
+SIZE(iommu_viommu_selftest, 24);
+SIZE(iommu_viommu_invalidate_selftest, 12);
+
 TEST(Layout, FieldsOfEveryStructureFillItWithoutGapOrOverlap) {
   for (unsigned i = 0; const ims_uapi_struct *s = ims_uapi_struct_row(i); i++) {
     ASSERT_GT(s->fields, 0) << s->name;
@@ -178,6 +257,28 @@ TEST(Layout, WordsMeanWhatTheDialectSays) {
   EXPECT_EQ(name(IMS_DIALECT_SMMUV3_V13, 0x3b71), "VFIO_IOMMU_MAP_DMA");
   EXPECT_EQ(name(IMS_DIALECT_V7, 0x3b67), ""); // a group's
   EXPECT_EQ(name(IMS_DIALECT_V7, 0x3b71), "VFIO_IOMMU_MAP_DMA");
+}
+
+TEST(Layout, AShapeForEachOpOfTheSelfTest) {
+  uint8_t arg[72] = {0};
+  auto variant = [&](uint8_t op) -> std::string {
+    arg[4] = op;
+    const ims_uapi_ioctl *r =
+        ims_uapi_by_word(IMS_DIALECT_V7, IMS_IOMMU_H_AUTO, IMS_FILE_IOMMUFD, IMS_IOMMU_TEST_CMD, arg, sizeof arg);
+    return r && r->size == 72 ? r->variant : "none";
+  };
+  EXPECT_EQ(variant(1), "ADD_RESERVED");
+  EXPECT_EQ(variant(2), "MOCK_DOMAIN");
+  EXPECT_EQ(variant(13), "DIRTY");
+  EXPECT_EQ(variant(23), "DMABUF_REVOKE");
+  EXPECT_EQ(variant(0), ""); // whatever it is
+  EXPECT_EQ(variant(24), "");
+  const ims_uapi_ioctl *r = ims_uapi_by_name(IMS_DIALECT_V7, IMS_IOMMU_H_AUTO, "IOMMU_TEST_CMD", "CREATE_ACCESS");
+  ASSERT_NE(r, nullptr);
+  EXPECT_EQ(r->flags_value, 5u);
+  unsigned at = 0;
+  ASSERT_NE(ims_uapi_field_of(r, "out_access_fd", &at), nullptr);
+  EXPECT_EQ(at, 16u);
 }
 
 TEST(Layout, ShapeFollowsTheArgument) {

@@ -168,6 +168,8 @@ static int insert(struct pages *p, size_t i, struct pin pin) {
 }
 
 static void remove_pins(struct pages *p, size_t i, size_t count) {
+  if (!count)
+    return;
   memmove(&p->pin[i], &p->pin[i + count], (p->pins - i - count) * sizeof *p->pin);
   p->pins -= count;
 }
