@@ -125,6 +125,13 @@ struct VirtualSmmu {
     EXPECT_EQ(ims_mem_read(&m.mem, SteAt(sid), s.data(), sizeof s), IMS_ERR_OK);
     return s;
   }
+  // The host's CD 0 of the device, whose table has two levels.
+  Ste HostCd() {
+    Ste cd{};
+    EXPECT_EQ(ims_mem_read(&m.mem, m.Load(ims_device_pasid_dir(dev)) & 0x00fffffffffff000, cd.data(), sizeof cd),
+              IMS_ERR_OK);
+    return cd;
+  }
   // Stores to STEs and CDs and commands since the last Clear(), in order: "STE 0 zero", "03" ...
   std::vector<std::string> Steps() {
     std::vector<std::string> out;

@@ -213,9 +213,10 @@ TEST(VirtualSmmuSteps, FromAndToTablesOfTheHostsOwn) {
   ASSERT_EQ(s.c->Attach(s.cdev, own), own);
   EXPECT_EQ(Field(s.Physical(), IMS_STE_CONFIG), 5u);
   EXPECT_EQ(s.m.Dma(s.dev, 0x10000).output, s.Hpa(0x10000));
+  EXPECT_EQ(s.HostCd()[0] >> 31 & 1, 1u);
   ASSERT_EQ(s.c->Attach(s.cdev, nested), nested);
   EXPECT_EQ(s.m.Dma(s.dev, 0x7000).output, s.Hpa(0x10000));
-  EXPECT_EQ(s.m.Load(ims_device_pasid_dir(s.dev)) >> 31 & 1, 0u); // the host's CD is gone
+  EXPECT_EQ(s.HostCd()[0], 0u); // gone, with the table it names
   ASSERT_EQ(s.c->Attach(s.cdev, s.parent), s.parent);
   EXPECT_EQ(Field(s.Physical(), IMS_STE_CONFIG), 6u);
   EXPECT_EQ(Field(s.Physical(), IMS_STE_S2VMID), 2u); // the nested table had the same
