@@ -878,6 +878,73 @@ TEST(Type1, PinsAreToldToThePrograms) {
   EXPECT_EQ(pages.Pinned(), 0);
 }
 
+// ---- Pages of all sizes ---------------------------------------------------------------------------------------------
+
+TEST_F(Ioas, PartOfALargePageOutlivesIt) {
+  uint64_t big = c.Memory(4 * kMB, IMS_MMAP_POPULATE | IMS_MMAP_2M);
+  Attach();
+  ASSERT_EQ(c.Map(ioas, 0x10000, va, kPage), 0); // keeps the tables
+  ASSERT_EQ(c.Map(ioas, 0x20000, big + 0x5000, 3 * kPage), 0);
+  const uint64_t hpa = c.Hpa(big + 0x5000), before = ims_kernel_memory_in_use(m.kernel);
+  ASSERT_EQ(ims_munmap(c.process, big, 4 * kMB), 0);
+  const uint64_t pinned = ims_kernel_memory_in_use(m.kernel);
+  EXPECT_GE(before - pinned, 4 * kMB - 3 * kPage);
+  EXPECT_LE(before - pinned, 4 * kMB); // and tables of the process
+  EXPECT_EQ(m.Dma(dev, 0x20000).output, hpa);
+  ASSERT_EQ(c.Unmap(ioas, 0x20000, 3 * kPage), 0);
+  EXPECT_EQ(pinned - ims_kernel_memory_in_use(m.kernel), 3 * kPage);
+}
+
+TEST_F(Ioas, PagesThatWerePinnedTogetherGoOneByOne) {
+  const uint64_t before = ims_kernel_memory_in_use(m.kernel);
+  uint64_t memory = c.Memory(6 * kMB, IMS_MMAP_POPULATE | IMS_MMAP_2M), at = memory + 2 * kMB;
+  Attach();
+  ASSERT_EQ(c.Map(ioas, 4 * kMB, at, 2 * kMB), 0);
+  ASSERT_EQ(Copy(ioas, 8 * kMB, ioas, 4 * kMB + 100 * kPage, 10 * kPage), 0);
+  ASSERT_EQ(c.Unmap(ioas, 4 * kMB, 2 * kMB), 0); // ten of them stay
+  EXPECT_EQ(Pins().pinned, 10u);
+  Check();
+  const uint64_t hpa = c.Hpa(at + 105 * kPage);
+  ASSERT_EQ(ims_munmap(c.process, memory, 6 * kMB), 0);
+  EXPECT_EQ(m.Dma(dev, 8 * kMB + 5 * kPage).output, hpa);
+  uint64_t fresh = c.Memory(6 * kMB); // nobody else is given one of the ten
+  for (uint64_t i = 0; i < 1536; i++)
+    ASSERT_FALSE(c.Hpa(fresh + i * kPage) >= hpa - 5 * kPage && c.Hpa(fresh + i * kPage) < hpa + 5 * kPage);
+  ASSERT_EQ(ims_munmap(c.process, fresh, 6 * kMB), 0);
+  ASSERT_EQ(c.Unmap(ioas, 0, kAll), 0);
+  ASSERT_EQ(c.Detach(cdev), 0);
+  EXPECT_LE(ims_kernel_memory_in_use(m.kernel) - before, 8 * kPage); // tables of the device and the process
+}
+
+TEST(IoasLarge, AGigabyteIsOnePage) {
+  Machine m(IMS_DIALECT_V7, {}, 3 * kGB);
+  m.AddUnit();
+  ims_device *dev = m.AddDevice();
+  Client c(m);
+  ims_file *cdev = c.OpenDevice(dev), *memfd = nullptr;
+  ASSERT_GT(c.Bind(cdev), 0);
+  uint32_t ioas = c.Ioas();
+  ASSERT_GT(c.Attach(cdev, ioas), 0);
+  int fd = ims_memfd_create(c.process, kGB, IMS_MMAP_1G, &memfd);
+  ASSERT_GE(fd, 3);
+  uint64_t va = 0;
+  ASSERT_EQ(ims_mmap_file(c.process, 0, kGB, IMS_PROT_READ | IMS_PROT_WRITE, 0, memfd, 0, &va), 0);
+  ASSERT_EQ(c.Map(ioas, 64 * kGB, va, kGB), 0);
+  ims_result r = m.Dma(dev, 64 * kGB + 5 * kMB);
+  EXPECT_EQ(r.shift, 30);
+  EXPECT_EQ(r.output, c.Hpa(va) + 5 * kMB);
+  ims_pin_counts pins{};
+  ims_process_pins(c.process, &pins);
+  EXPECT_EQ(pins.pinned, 1u << 18);
+  EXPECT_EQ(ims_memfd_create(c.process, kGB, 0x40, &memfd), -EINVAL);
+  EXPECT_EQ(ims_memfd_create(c.process, 0, 0, &memfd), -EINVAL);
+  ims_file *other = nullptr;
+  ASSERT_GE(ims_memfd_create(c.process, 3 * kGB, IMS_MMAP_1G, &other), 3); // costs nothing before it is used
+  EXPECT_EQ(ims_mmap_file(c.process, 0, 2 * kGB, IMS_PROT_READ, IMS_MMAP_POPULATE, other, 0, &va), -ENOMEM);
+  EXPECT_EQ(ims_mmap_file(c.process, 0, kGB, IMS_PROT_READ, 0, other, kPage, &va), -EINVAL);
+  EXPECT_EQ(ims_mmap_file(c.process, 0, kGB, IMS_PROT_READ, 0, c.iommu, 0, &va), -ENODEV);
+}
+
 // ---- Many -----------------------------------------------------------------------------------------------------------
 
 TEST_F(Ioas, ManyAreasInAnyOrder) {
