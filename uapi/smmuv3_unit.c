@@ -271,6 +271,8 @@ static bool has_5level(const struct host_unit *u) {
   return false;
 }
 
+static bool coherent(const struct ims_device *dev) { return dev->unit->smmuv3.caps.cohacc; }
+
 const struct host_ops ims_smmuv3_host_ops = {
     .arch = "smmuv3",
     .note = IMS_ARCH_SMMUV3,
@@ -281,6 +283,7 @@ const struct host_ops ims_smmuv3_host_ops = {
     .device_init = ims_v3_device_init,
     .device_fini = ims_v3_device_fini,
     .device_changed = ims_v3_device_changed,
+    .coherent = coherent,
     .compatible = compatible,
     .paging_format = paging_format,
     .id_of = id_of,
