@@ -434,7 +434,8 @@ TEST(VirtualSmmuErrno, PagingTables) {
     ims_device *dev = m.AddDevice();
     Client client(m);
     ims_file *cdev = client.OpenDevice(dev);
-    int64_t got = client.Hwpt(static_cast<uint32_t>(client.Bind(cdev)), client.Ioas(), flags);
+    int64_t id = client.Bind(cdev);
+    int64_t got = id < 0 ? id : client.Hwpt(static_cast<uint32_t>(id), client.Ioas(), flags);
     return got < 0 ? got : 0;
   };
   auto no_s1 = [](ims_smmuv3_config &c) { c.s1p = c.ats = c.pri = 0; };
@@ -448,7 +449,7 @@ TEST(VirtualSmmuErrno, PagingTables) {
   EXPECT_EQ(with(no_s2, IMS_HWPT_NEST_PARENT), -EOPNOTSUPP);
   EXPECT_EQ(with(no_s2, 0), 0);
   EXPECT_EQ(with(no_hd, IMS_HWPT_DIRTY_TRACKING), -EOPNOTSUPP);
-  EXPECT_EQ(with(incoherent, IMS_HWPT_DIRTY_TRACKING), -EOPNOTSUPP);
+  EXPECT_EQ(with(incoherent, IMS_HWPT_DIRTY_TRACKING), -EINVAL); // such a device is not bound
   // Pages of processes are 4 KB: a unit that cannot have those is none for them.
   auto only_16k = [](ims_smmuv3_config &c) { c.gran4k = c.gran64k = 0; };
   EXPECT_EQ(with(only_16k, 0), -EINVAL);
