@@ -225,7 +225,8 @@ private:
     // A call of this dialect on a file of the right kind, as a rule.
     std::vector<const ims_uapi_ioctl *> rows;
     for (unsigned i = 0; const ims_uapi_ioctl *r = ims_uapi_row(i); i++)
-      if ((r->dialects >> dialect_ & 1) && (!r->iommu_h || r->iommu_h == ims_iommu_h_of(dialect_, iommu_h_)))
+      if (r->file <= IMS_FILE_GROUP && (r->dialects >> dialect_ & 1) &&
+          (!r->iommu_h || r->iommu_h == ims_iommu_h_of(dialect_, iommu_h_)))
         rows.push_back(r);
     const ims_uapi_ioctl *row = rows[Byte() % rows.size()];
     bool any = Byte() % 32 == 0;
