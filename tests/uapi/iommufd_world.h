@@ -33,7 +33,7 @@ public:
     AddDevice("dev", 0x0300, 7, 0, true);
     AddDevice("dev2", 0x0400, 8, 1, true);    // behind the other unit
     AddDevice("dev3", 0x0500, 9, 0, true);    // stays unbound
-    AddDevice("plain", 0x0600, 10, 0, false); // no PASID, ATS, PRI
+    AddDevice("plain", 0x0600, 10, 0, false); // a platform device: no PASID, ATS, PRI
     c = std::make_unique<Client>(m);
     for (const char *name : {"dev", "dev2", "plain"})
       s[name] = static_cast<uint64_t>(c->Bind(files[name] = c->OpenDevice(devices[name])));
@@ -49,7 +49,8 @@ public:
     s["bad"] = 0x10;
     s["nobody"] = 999; // an id that nothing has
     s["fd"] = static_cast<uint64_t>(ims_file_fd(c->iommu));
-    ims_file *container = nullptr;
+    ims_file *container = nullptr, *memfd = nullptr;
+    s["memfd"] = static_cast<uint64_t>(ims_memfd_create(c->process, 1 * kMB, 0, &memfd));
     EXPECT_GE(ims_open(c->process, "/dev/vfio/vfio", &container), 3);
     s["container"] = static_cast<uint64_t>(ims_file_fd(container));
   }
@@ -90,6 +91,7 @@ private:
     if (!able) {
       d.pasid_bits = 0;
       d.ats = d.pri = false;
+      d.not_pci = true;
     }
     devices[name] = m.AddDevice(d);
   }
@@ -156,6 +158,11 @@ private:
       Made("veventq", OUT_VEVENTQ);
     } else if (step == "compat") {
       Must("IOMMU_VFIO_IOAS", "op=1 ioas_id=ioas");
+    } else if (step == "no_rights") {
+      ims_process_set_caps(c->process, 0);
+    } else if (step == "no_locked_memory") {
+      ims_process_set_caps(c->process, 0);
+      ims_process_set_memlock(c->process, 4096);
     } else if (step == "open_group") { // of the unbound device
       ims_file *f = nullptr;
       EXPECT_EQ(ims_close(files["dev3"]), 0);
