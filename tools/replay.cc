@@ -295,12 +295,13 @@ void ReplayImpl::begin(const Event &e) {
   case EventId::IOCTL: {
     const std::string &name = e.find("IOCTL")->text;
     auto is = [&](std::string_view begin) { return name.compare(0, begin.size(), begin) == 0; };
-    if (is("VFIO_IOMMU_MAP_DMA"))
+    if (is("VFIO_IOMMU_MAP_DMA") || is("IOMMU_IOAS_MAP") || is("IOMMU_IOAS_COPY"))
       charge_us(host.map_us);
-    else if (is("VFIO_IOMMU_UNMAP_DMA"))
+    else if (is("VFIO_IOMMU_UNMAP_DMA") || is("IOMMU_IOAS_UNMAP"))
       charge_us(host.unmap_us);
     else if (is("VFIO_IOMMU_BIND") || is("VFIO_IOMMU_NESTING_OP") || is("VFIO_IOMMU_CACHE_INVALIDATE") ||
-             is("VFIO_IOMMU_SET_PASID_TABLE"))
+             is("VFIO_IOMMU_SET_PASID_TABLE") || is("IOMMU_HWPT_INVALIDATE") || is("VFIO_DEVICE_ATTACH_IOMMUFD_PT") ||
+             is("VFIO_DEVICE_DETACH_IOMMUFD_PT"))
       trap(); // the VMM follows what the guest did to its own IOMMU
     break;
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The documents say what the program does: references are the tables of the code, and the tutorial's commands print what
 // stands there. With IMS_UPDATE_DOCS=1 they are written anew.
+#include "iommu/dma_engine.h"
 #include "iommu/smmuv3/commands.h"
 #include "iommu/vtd/vtd.h"
 #include "tests/tools/program.h"
@@ -202,6 +203,15 @@ TEST(Documentation, CommandsOfIommufdAreTheTable) {
   IMS_IOMMUFD_STRUCTS(IMS_X)
 #undef IMS_X
   expect_generated("uapi.md", "values", table);
+}
+
+TEST(Documentation, RegistersOfTheDmaEngineAreTheTable) {
+  std::string table = "| offset | register | bytes | access | what it is |\n|---|---|---|---|---|\n";
+#define IMS_X(name, offset, bytes, writable, sentence)                                                                 \
+  table += format("| 0x%02x | %s | %u | %s | %s |\n", offset, #name, bytes, writable ? "RW" : "RO", sentence);
+  IMS_DMA_ENGINE_REGS(IMS_X)
+#undef IMS_X
+  expect_generated("uapi.md", "dma engine", table);
 }
 
 // Where a field of a call ends up: names that both tables know, positions from them.
