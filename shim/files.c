@@ -338,6 +338,19 @@ static void adopt_made(void) {
   s->made = 0;
 }
 
+// What the process may is asked for anew, but for the calls that never look (Facts 3.2).
+static bool needs_rights(uint32_t cmd) {
+  switch (cmd) {
+  case 0x3b80: // DESTROY
+  case 0x3b81: // IOAS_ALLOC
+  case 0x3b84: // IOAS_IOVA_RANGES
+  case 0x3b86: // IOAS_UNMAP
+  case 0x3b8d: // HWPT_INVALIDATE
+    return false;
+  default: return true;
+  }
+}
+
 long shim_ioctl_fd(int fd, unsigned long cmd, uint64_t arg) {
   struct shim_guard g = shim_enter();
   struct shim_fd *f = fd_of(shim_me, fd);
@@ -346,8 +359,11 @@ long shim_ioctl_fd(int fd, unsigned long cmd, uint64_t arg) {
     shim_record_ioctl(shim_state, f, (uint32_t)cmd, arg);
     shim_state->made = 0;
     shim_state->new_flags = EFD_CLOEXEC;
-    shim_tell_rights(shim_me);
+    if (needs_rights((uint32_t)cmd))
+      shim_tell_rights(shim_me);
+    shim_read_ahead(shim_me, arg);
     ret = ims_ioctl(f->file, (uint32_t)cmd, arg);
+    shim_state->ahead.len = 0;
     shim_record_result(shim_state, ret);
     adopt_made();
     shim_update_readiness();

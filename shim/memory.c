@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -57,9 +58,32 @@ bool shim_write_process(struct shim_proc *p, uint64_t dst, const void *src, size
   return copy(p, (void *)(uintptr_t)src, dst, len, true);
 }
 
-static bool user_read(void *ctx, void *dst, uint64_t src, size_t len) { return copy(ctx, dst, src, len, false); }
+// The kernel reads an argument in several steps, each of which would be a system call: the first takes what follows along,
+// as far as it is there.
+void shim_read_ahead(struct shim_proc *p, uint64_t va) {
+  struct shim_ahead *a = &p->shim->ahead;
+  uint64_t to_page = SHIM_PAGE - va % SHIM_PAGE, first = to_page < sizeof a->bytes ? to_page : sizeof a->bytes;
+  struct iovec here = {a->bytes, sizeof a->bytes};
+  struct iovec there[2] = {{(void *)(uintptr_t)va, first}, {(void *)(uintptr_t)(va + first), sizeof a->bytes - first}};
+  long n = va >> 63 || va > UINT64_MAX / 2 - sizeof a->bytes
+               ? 0
+               : shim_sys(SYS_process_vm_readv, (long)p->pid, &here, 1L, there, first < sizeof a->bytes ? 2L : 1L, 0L);
+  a->va = va;
+  a->len = n > 0 ? (size_t)n : 0;
+}
+
+static bool user_read(void *ctx, void *dst, uint64_t src, size_t len) {
+  struct shim_proc *p = ctx;
+  const struct shim_ahead *a = &p->shim->ahead;
+  if (p == shim_me && a->len && src >= a->va && src - a->va <= a->len && len <= a->len - (src - a->va)) {
+    memcpy(dst, a->bytes + (src - a->va), len);
+    return true;
+  }
+  return copy(p, dst, src, len, false);
+}
 
 static bool user_write(void *ctx, uint64_t dst, const void *src, size_t len) {
+  ((struct shim_proc *)ctx)->shim->ahead.len = 0; // it may be among what was read ahead
   return copy(ctx, (void *)(uintptr_t)src, dst, len, true);
 }
 
@@ -147,11 +171,60 @@ static void read_maps(struct shim_proc *p) {
   p->vmas_call = p->shim->calls;
 }
 
-static const struct shim_vma *vma_at(struct shim_proc *p, uint64_t va) {
+// PROCMAP_QUERY of /proc/PID/maps (Linux 6.11): one mapping for much less than the whole list.
+struct procmap_query {
+  uint64_t size, flags, addr, start, end, vma_flags, page_size, offset, inode;
+  uint32_t dev_major, dev_minor, name_size, build_id_size;
+  uint64_t name_addr, build_id_addr;
+};
+enum { QUERY_OR_NEXT = 0x10, VMA_READ = 1, VMA_WRITE = 2, VMA_SHARED = 8, QUERIES_OF_A_CALL = 8 };
+
+// The mapping that holds va, or the next one; start > end: there is none. False: this kernel does not say.
+static bool query(struct shim_proc *p, uint64_t va, struct shim_vma *v) {
+  char path[32];
+  struct procmap_query q = {.size = sizeof q, .flags = QUERY_OR_NEXT, .addr = va};
+  snprintf(path, sizeof path, "/proc/%d/maps", (int)p->pid);
+  long fd = shim_sys(SYS_openat, (long)AT_FDCWD, path, (long)(O_RDONLY | O_CLOEXEC), 0L);
+  if (fd < 0)
+    return false;
+  long err = shim_sys(SYS_ioctl, fd, (long)_IOWR('f', 17, struct procmap_query), &q);
+  shim_sys(SYS_close, fd);
+  *v = (struct shim_vma){.start = 1, .end = 0};
+  if (err == -ENOENT)
+    return true;
+  if (err)
+    return false;
+  *v = (struct shim_vma){.start = q.start,
+                         .end = q.end,
+                         .offset = q.offset,
+                         .inode = q.inode,
+                         .dev = (uint32_t)makedev(q.dev_major, q.dev_minor),
+                         .read = (q.vma_flags & VMA_READ) != 0,
+                         .write = (q.vma_flags & VMA_WRITE) != 0,
+                         .shared = (q.vma_flags & VMA_SHARED) != 0};
+  return true;
+}
+
+// The mapping that holds va, or the next one above; NULL: none. Valid until the next call of it.
+static const struct shim_vma *vma_from(struct shim_proc *p, uint64_t va) {
+  struct shim *s = p->shim;
   if (p->gone)
     return NULL;
-  if (p->vmas_call != p->shim->calls)
+  if (p->one_call != s->calls) {
+    p->one_call = s->calls;
+    p->queries = 0;
+    p->one.end = 0;
+  }
+  if (p->vmas_call != s->calls) {
+    if (p->one.start <= va && va < p->one.end)
+      return &p->one;
+    if (!s->no_query && p->queries++ < QUERIES_OF_A_CALL) {
+      if (query(p, va, &p->one))
+        return p->one.end ? &p->one : NULL;
+      s->no_query = true;
+    }
     read_maps(p);
+  }
   size_t lo = 0, n = p->vmas;
   while (n > 0) {
     size_t half = n / 2;
@@ -159,16 +232,23 @@ static const struct shim_vma *vma_at(struct shim_proc *p, uint64_t va) {
     lo = below ? lo + half + 1 : lo;
     n = below ? n - half - 1 : half;
   }
-  return lo < p->vmas && p->vma[lo].start <= va ? &p->vma[lo] : NULL;
+  return lo < p->vmas ? &p->vma[lo] : NULL;
+}
+
+static const struct shim_vma *vma_at(struct shim_proc *p, uint64_t va) {
+  const struct shim_vma *v = vma_from(p, va);
+  return v && v->start <= va ? v : NULL;
 }
 
 // ---- Pages ----------------------------------------------------------------------------------------------------------
 
 static struct shim_chunk *chunk_of(struct shim *s, const struct shim_key *key) {
-  struct shim_chunk *c;
+  struct shim_chunk *c = s->last_chunk; // neighbours follow one another
+  if (c && !memcmp(&c->key, key, sizeof *key))
+    return c;
   HASH_FIND(hh, s->chunks, key, sizeof *key, c);
   if (c)
-    return c;
+    return s->last_chunk = c;
   if (s->chunk_count > (SHIM_HPA_LAST - SHIM_HPA_FIRST) / SHIM_CHUNK)
     return NULL;
   if (s->chunk_count == s->chunk_room) {
@@ -385,6 +465,8 @@ static uint64_t find_mapping(struct shim_proc *p, const struct shim_key *key, ui
   const struct shim_vma *v = vma_at(p, hint);
   if (v && v->shared && v->dev == key->a && v->inode == key->b && hint - v->start + v->offset == offset)
     return hint;
+  if (p->vmas_call != p->shim->calls)
+    read_maps(p);
   for (size_t i = 0; i < p->vmas; i++) {
     v = &p->vma[i];
     if (v->shared && v->dev == key->a && v->inode == key->b && offset >= v->offset &&
@@ -490,10 +572,12 @@ void shim_unmapping(uint64_t addr, uint64_t size) {
   uint64_t end = addr + size;
   if (end < addr)
     return;
-  vma_at(p, addr);
-  for (size_t i = 0; i < p->vmas; i++) {
-    const struct shim_vma *v = &p->vma[i];
-    uint64_t va = v->start > addr ? v->start : addr, last = v->end < end ? v->end : end;
+  for (uint64_t va = addr; va < end;) {
+    const struct shim_vma *found = vma_from(p, va), copied = found ? *found : (struct shim_vma){0}, *v = &copied;
+    if (!found || v->start >= end)
+      return;
+    va = v->start > va ? v->start : va;
+    uint64_t last = v->end < end ? v->end : end;
     while (va < last) {
       struct shim_key key = key_at(p, v, va);
       uint64_t at = key.kind == SHIM_FILE ? va - v->start + v->offset : va;

@@ -81,9 +81,19 @@ struct shim_proc {
   struct shim_fd *fds;
   struct shim_window *windows;
   struct shim_again *again;
-  struct shim_vma *vma; // as of call number `vmas_call`
+  struct shim_vma one; // the mapping asked for last, in call number `one_call`
+  uint64_t one_call;
+  unsigned queries;
+  struct shim_vma *vma; // all of them, as of call number `vmas_call`
   size_t vmas, vma_room;
   uint64_t vmas_call;
+};
+
+// What lies behind an ioctl's argument, as of its start.
+struct shim_ahead {
+  uint64_t va;
+  size_t len;
+  uint8_t bytes[128];
 };
 
 // Who a page of a process is. What all ways to the same page have in common.
@@ -146,6 +156,9 @@ struct shim {
   struct shim_chunk *chunks; // by key
   struct shim_chunk **chunk; // by hpa
   size_t chunk_count, chunk_room;
+  struct shim_chunk *last_chunk;
+  bool no_query; // the real kernel cannot be asked for single mappings
+  struct shim_ahead ahead;
   uint64_t pinned; // pages that are, now
   struct shim_backing *backings;
   uint64_t next_backing;
@@ -193,6 +206,8 @@ bool shim_machine_build(struct shim *s, char *why, size_t size);
 // How the simulated kernel reaches the process `p`.
 struct ims_user shim_user(struct shim_proc *p);
 struct ims_mem_remote shim_remote(struct shim *s);
+// An ioctl's argument lies at va.
+void shim_read_ahead(struct shim_proc *p, uint64_t va);
 // [addr, addr+size) of this process is about to be unmapped, or mapped over.
 void shim_unmapping(uint64_t addr, uint64_t size);
 bool shim_read_process(struct shim_proc *p, void *dst, uint64_t src, size_t len);
