@@ -406,6 +406,37 @@ TEST(GuestEvents, StalledOnesGoToTheFaultQueue) {
   EXPECT_TRUE(f.Read().empty());
 }
 
+TEST(GuestEvents, PageRequestsOfAllSubstreamsGoToTheFaultQueueOfTheTable) {
+  VirtualSmmu s;
+  Endpoints ends(s.m);
+  Endpoint ep(ends, s.dev);
+  s.Vdevice();
+  EventQueue q(s);
+  FaultQueue f(*s.c);
+  GuestCds cds(s.vm, 4);
+  GuestArmTable t(s.vm);
+  t.Map(0x8000, 0x20000, kPage);
+  cds.Set(1, t, 5);
+  VSte v = VTranslate(cds);
+  const uint32_t n = Id(s.c->Hwpt(s.id, s.viommu, IMS_HWPT_FAULT_ID_VALID, IMS_HWPT_DATA_ARM_SMMUV3, &v, f.id));
+  ASSERT_EQ(s.c->Attach(s.cdev, n), n);
+  EXPECT_EQ(ep.Dma(0x7000, IMS_ACC_R, 1), IMS_DMA_NO_RIGHTS);
+  const uint16_t group = ep.Ask(0x7000, false, 1);
+  ims_kernel_interrupts(s.m.kernel);
+  auto faults = f.Read();
+  ASSERT_EQ(faults.size(), 1u);
+  EXPECT_EQ(faults[0].pasid, 1u);
+  EXPECT_EQ(faults[0].addr, 0x7000u);
+  EXPECT_EQ(faults[0].dev_id, s.id);
+  t.Map(0x7000, 0x10000, kPage);
+  EXPECT_EQ(f.Answer(faults[0].cookie), 8);
+  ims_kernel_interrupts(s.m.kernel);
+  ASSERT_EQ(ep.responses.size(), 1u);
+  EXPECT_EQ(ep.responses[0].group, group);
+  EXPECT_EQ(ep.Dma(0x7000, IMS_ACC_R, 1), IMS_DMA_DONE);
+  EXPECT_FALSE(q.Waiting());
+}
+
 // ---- Hardware information -------------------------------------------------------------------------------------------
 
 TEST(SmmuHwInfo, SaysWhatTheRegistersSay) {

@@ -2,6 +2,7 @@
 // Virtual SMMUs of iommufd: a guest's STEs over a nesting parent, what the unit then translates, and in which steps the
 // driver gets there (Facts 3.6, 4.2).
 #include "tests/uapi/iommufd_smmu.h"
+#include <random>
 
 namespace uapi_test {
 namespace {
@@ -356,6 +357,88 @@ TEST(VirtualSmmuParent, SeveralTablesOfOneParentShareItsVmid) {
   EXPECT_EQ(tlbi, 2u);
   EXPECT_EQ(atc, 4u);
   EXPECT_EQ(s.m.Dma(two, 0x7000).status, IMS_STATUS_FAULT);
+}
+
+// ---- Any order ------------------------------------------------------------------------------------------------------
+
+// Two devices go from table to table at random. After each step the unit does for each what its table says, and in the end
+// nothing is left of it all.
+TEST(VirtualSmmuRandom, EachAttachmentIsWhatTheUnitDoes) {
+  for (unsigned seed = 1; seed <= 4; seed++) {
+    SCOPED_TRACE(seed);
+    VirtualSmmu s;
+    std::minstd_rand random(seed);
+    auto pick = [&](size_t n) { return random() % n; };
+    struct Dev {
+      ims_device *dev;
+      ims_file *cdev;
+      uint32_t id, sid;
+      int now;
+    } devices[2] = {{s.dev, s.cdev, s.id, 0x300, -1},
+                    {s.m.AddDevice(Machine::DeviceConfig(0x400, 8)), nullptr, 0, 0x400, -1}};
+    devices[1].cdev = s.c->OpenDevice(devices[1].dev);
+    devices[1].id = VirtualSmmu::Id(s.c->Bind(devices[1].cdev));
+    GuestCds a(s.vm, 4), b(s.vm, 12, 2);
+    GuestArmTable ta(s.vm), tb(s.vm, IMS_GRANULE_16K);
+    ta.Map(0x7000, 0x10000, kPage);
+    tb.Map(0x4000, 0x20000, 0x4000);
+    a.Set(0, ta, 5);
+    b.Set(0, tb, 6);
+    // What each table makes of address 0x7000 without a substream: an output, or nothing.
+    struct Table {
+      uint32_t id;
+      bool ok;
+      uint64_t out;
+    };
+    auto nested = [&](const VSte &v) { return VirtualSmmu::Id(s.Nested(v)); };
+    const uint64_t pages = s.c->Memory(kPage);
+    uint32_t other = s.c->Ioas();
+    EXPECT_EQ(s.c->Map(other, 0x7000, pages, kPage), 0);
+    s.Vdevice();
+    const uint32_t second = VirtualSmmu::Id(s.Vdevice(devices[1].id, 0x99));
+    const uint64_t before = ims_kernel_memory_in_use(s.m.kernel);
+    const std::vector<Table> tables{
+        {nested(VAbort()), false, 0},
+        {nested(VBypass()), true, s.Hpa(0x7000)},
+        {nested(VTranslate(a)), true, s.Hpa(0x10000)},
+        {nested(VTranslate(a, 2, false)), true, s.Hpa(0x10000)},
+        {nested(VTranslate(a, 1)), true, s.Hpa(0x7000)},
+        {nested(VTranslate(a, 0)), false, 0},
+        {nested(VTranslate(b)), true, s.Hpa(0x23000)},
+        {s.parent, true, s.Hpa(0x7000)},
+        {VirtualSmmu::Id(s.c->Hwpt(s.id, other)), true, s.c->Hpa(pages)},
+        {VirtualSmmu::Id(s.c->Hwpt(s.id, s.ioas, IMS_HWPT_PASID)), true, s.Hpa(0x7000)},
+    };
+    for (unsigned step = 0; step < 150; step++) {
+      Dev &d = devices[pick(2)];
+      if (pick(8) == 0) {
+        EXPECT_EQ(s.c->Detach(d.cdev), 0);
+        d.now = -1;
+      } else {
+        d.now = static_cast<int>(pick(tables.size()));
+        ASSERT_EQ(s.c->Attach(d.cdev, tables[d.now].id), tables[d.now].id) << step;
+      }
+      for (const Dev &e : devices) {
+        ims_result r = s.m.Dma(e.dev, 0x7000);
+        bool ok = e.now >= 0 && tables[e.now].ok;
+        EXPECT_EQ(r.status == IMS_STATUS_OK, ok) << step << " table " << e.now;
+        if (ok) {
+          EXPECT_EQ(r.output, tables[e.now].out) << step << " table " << e.now;
+        }
+      }
+    }
+    for (const Dev &d : devices) {
+      EXPECT_EQ(s.c->Detach(d.cdev), 0);
+      EXPECT_EQ(s.Physical(d.sid), (Ste{1}));
+    }
+    for (const Table &t : tables)
+      if (t.id != s.parent) {
+        EXPECT_EQ(s.c->Destroy(t.id), 0);
+      }
+    EXPECT_EQ(s.c->Destroy(second), 0);
+    // CD tables stay with their devices: a first level and a leaf each, at most.
+    EXPECT_LE(ims_kernel_memory_in_use(s.m.kernel) - before, 2 * (8 * 1024u + 64 * 1024u));
+  }
 }
 
 // ---- errno ----------------------------------------------------------------------------------------------------------
