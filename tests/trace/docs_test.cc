@@ -14,6 +14,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
+#include <regex>
 #include <set>
 
 namespace ims {
@@ -203,6 +205,30 @@ TEST(Documentation, CommandsOfIommufdAreTheTable) {
   IMS_IOMMUFD_STRUCTS(IMS_X)
 #undef IMS_X
   expect_generated("uapi.md", "values", table);
+}
+
+// The table of errors names every errno that the matrix of tests/uapi asks for.
+TEST(Documentation, ErrorsOfIommufdAreThoseOfTheMatrix) {
+  std::string text = read_text(docs + "uapi.md"),
+              matrix = read_text(IMS_SOURCE_DIR "/tests/uapi/iommufd_matrix_test.cc");
+  size_t begin = text.find("<!-- errors -->");
+  ASSERT_NE(begin, std::string::npos);
+  std::map<std::string, std::string> rows; // by call: what the page says, with the rows `- ...` below
+  std::string call;
+  for (const std::string &line : split(text.substr(begin, text.find("<!-- end -->", begin) - begin), '\n')) {
+    if (line.compare(0, 3, "| `") == 0)
+      call = line.substr(3, line.find('`', 3) - 3);
+    rows[call] += line + "\n";
+  }
+  const std::regex row("\\{\"([A-Z_0-9]+)(/[A-Z_0-9]+)?\",\\s*\"([^\"]*)\",\\s*\"[^\"]*\",\\s*(E[A-Z0-9]+)");
+  unsigned cases = 0;
+  for (std::sregex_iterator m(matrix.begin(), matrix.end(), row), end; m != end; ++m, cases++) {
+    std::string name = (*m)[1], what = (*m)[3], error = (*m)[4];
+    ASSERT_TRUE(rows.count(name)) << name;
+    EXPECT_TRUE(std::regex_search(rows[name], std::regex("\\b" + error + "\\b")))
+        << name << " " << error << ": " << what;
+  }
+  EXPECT_GT(cases, 150u);
 }
 
 TEST(Documentation, RegistersOfTheDmaEngineAreTheTable) {
