@@ -105,8 +105,12 @@ void ims_kernel_free(struct ims_kernel *k) {
   }
   while (k->processes) {
     struct ims_process *p = k->processes;
-    p->svas->users = 1;
-    ims_sva_unbind(p->svas); // the last one frees it
+    if (p->svas) {
+      p->svas->users = 1;
+      ims_sva_unbind(p->svas); // the last one frees it
+    } else {
+      ims_process_free(p);
+    }
   }
   struct ims_device *d, *next_d;
   HASH_ITER(hh, k->devices, d, next_d) {

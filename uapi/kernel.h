@@ -251,7 +251,8 @@ uint64_t ims_process_pgd(const struct ims_process *p);   // hpa of the top table
 uint32_t ims_process_pasid(const struct ims_process *p); // of SVA; 0: none yet
 
 // How the kernel reaches the memory and the descriptors of a process that is not a simulated one. Functions must bear any
-// address and length. Those that are NULL: the simulated address space, the kernel's own numbers.
+// address and length, and those for pages and files still work after the process's exit, as long as something of it is
+// pinned or mapped. Those that are NULL: the simulated address space, the kernel's own numbers.
 struct ims_user {
   void *ctx;
   bool (*read)(void *ctx, void *dst, uint64_t src, size_t len); // false: a bad pointer (EFAULT)

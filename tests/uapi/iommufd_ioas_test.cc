@@ -299,6 +299,42 @@ TEST_F(Ioas, TheApertureOfADomainIsTheLimit) {
   Attach();
 }
 
+// Where interrupt messages of devices go nothing may be mapped: what is there first wins.
+TEST(IoasReserved, WhereInterruptMessagesGo) {
+  struct Row {
+    const char *what;
+    bool arm;
+    uint64_t first, last;
+  };
+  for (const Row &r : {Row{"VT-d", false, 0xfee00000, 0xfeefffff}, Row{"SMMUv3", true, 0x8000000, 0x80fffff}}) {
+    SCOPED_TRACE(r.what);
+    Machine m(r.arm ? IMS_DIALECT_SMMUV3_V13 : IMS_DIALECT_V7,
+              [&](ims_kernel_config &k) { k.cpu_format = r.arm ? IMS_CPU_ARM_4K : IMS_CPU_X86_64; });
+    if (r.arm)
+      m.AddSmmu();
+    else
+      m.AddUnit();
+    ims_device *dev = m.AddDevice();
+    Client c(m);
+    uint32_t ioas = c.Ioas();
+    uint64_t va = c.Memory(4 * kPage);
+    ims_file *cdev = c.OpenDevice(dev);
+    ASSERT_GT(c.Bind(cdev), 0);
+    ASSERT_EQ(c.Map(ioas, r.last - kPage + 1, va, kPage), 0);
+    EXPECT_EQ(c.Attach(cdev, ioas), -EADDRINUSE);
+    ASSERT_EQ(c.Unmap(ioas, 0, kAll), 0);
+    ASSERT_EQ(c.Map(ioas, r.last + 1, va, kPage), 0);
+    ASSERT_EQ(c.Map(ioas, r.first - kPage, va, kPage), 0);
+    ASSERT_GT(c.Attach(cdev, ioas), 0);
+    EXPECT_EQ(c.Map(ioas, r.first, va, kPage), -EINVAL);
+    EXPECT_EQ(c.Map(ioas, r.last - kPage + 1, va, kPage), -EINVAL);
+    ASSERT_EQ(c.Detach(cdev), 0);
+    EXPECT_EQ(c.Map(ioas, r.first, va, kPage), 0); // they went with the device
+    char why[256];
+    EXPECT_TRUE(ims_iommufd_check(c.iommu, why, sizeof why)) << why;
+  }
+}
+
 TEST_F(Ioas, AreasThatADomainCannotMapKeepItOut) {
   ASSERT_EQ(c.Map(ioas, 0x1000, va, 100), 0);
   cdev = c.OpenDevice(dev);
