@@ -81,6 +81,23 @@ int PlayerImpl::on_user_file_page(void *ctx, uint64_t file, uint64_t offset, boo
   return it == p->outside->files.end() ? -EINVAL : Outside::page(it->second.data(), offset, write, hpa, left);
 }
 
+// Counted, since the kernel's self-test asks.
+void PlayerImpl::on_user_pin(void *ctx, uint64_t hpa, uint64_t size, bool on) {
+  auto &pins = static_cast<Process *>(ctx)->player->outside_pins;
+  for (uint64_t page = hpa & ~4095ull; page < hpa + size; page += 4096) {
+    if (on)
+      pins[page]++;
+    else if (auto it = pins.find(page); it != pins.end() && !--it->second)
+      pins.erase(it);
+  }
+}
+
+uint32_t PlayerImpl::on_user_pins(void *ctx, uint64_t hpa) {
+  auto &pins = static_cast<Process *>(ctx)->player->outside_pins;
+  auto it = pins.find(hpa & ~4095ull);
+  return it == pins.end() ? 0 : it->second;
+}
+
 int PlayerImpl::on_user_fd_new(void *ctx) {
   auto *p = static_cast<Process *>(ctx);
   Calling *c = p->player->calling;
@@ -109,7 +126,8 @@ void PlayerImpl::set_user(Process &p) {
     user.file_open = on_user_file_open;
     user.file_page = on_user_file_page;
     user.file_close = [](void *, uint64_t) {};
-    user.pin = [](void *, uint64_t, uint64_t, bool) {};
+    user.pin = on_user_pin;
+    user.pins = on_user_pins;
     user.fd_new = on_user_fd_new;
     user.fd_drop = [](void *, int) {};
     ims_mem_remote behind = {on_remote_read, on_remote_write, this};

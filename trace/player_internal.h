@@ -215,8 +215,9 @@ public:
   std::vector<std::unique_ptr<Sva>> svas;
   std::map<std::string, uint64_t> variables;
   UserBuffers buffers;
-  Calling *calling = nullptr; // a recorded call is being made
-  AnswerMap outside_memory;   // hpas of pages of recorded programs
+  Calling *calling = nullptr;                          // a recorded call is being made
+  AnswerMap outside_memory;                            // hpas of pages of recorded programs
+  std::unordered_map<uint64_t, uint32_t> outside_pins; // how often each of those is pinned
   RemoteMemory remote;
   std::map<uint64_t, uint64_t> cookies; // of mmap: the record's to ours
 
@@ -284,6 +285,8 @@ public:
   static int on_user_page(void *ctx, uint64_t va, bool write, uint64_t *hpa, uint64_t *left);
   static int on_user_file_open(void *ctx, int fd, uint64_t *file);
   static int on_user_file_page(void *ctx, uint64_t file, uint64_t offset, bool write, uint64_t *hpa, uint64_t *left);
+  static void on_user_pin(void *ctx, uint64_t hpa, uint64_t size, bool on);
+  static uint32_t on_user_pins(void *ctx, uint64_t hpa);
   static int on_user_fd_new(void *ctx);
   static int on_remote_read(void *ctx, uint64_t hpa, void *buf, size_t len);
   static int on_remote_write(void *ctx, uint64_t hpa, const void *buf, size_t len);

@@ -502,6 +502,11 @@ void user_pin(void *ctx, uint64_t hpa, uint64_t size, bool on) {
   u.inner.pin(u.inner.ctx, hpa, size, on);
 }
 
+uint32_t user_pins(void *ctx, uint64_t hpa) {
+  RecordedUser &u = of(ctx);
+  return u.inner.pins(u.inner.ctx, hpa);
+}
+
 int user_fd_new(void *ctx) {
   RecordedUser &u = of(ctx);
   int fd = u.inner.fd_new(u.inner.ctx);
@@ -545,6 +550,7 @@ ims_user Recorder::user(int process, const ims_user *inner, RecordedUser *keep) 
   user.file_page = inner->file_page ? user_file_page : nullptr;
   user.file_close = inner->file_close ? user_file_close : nullptr;
   user.pin = inner->pin ? user_pin : nullptr;
+  user.pins = inner->pins ? user_pins : nullptr;
   user.fd_new = inner->fd_new ? user_fd_new : nullptr;
   user.fd_drop = inner->fd_drop ? user_fd_drop : nullptr;
   return user;

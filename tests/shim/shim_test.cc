@@ -8,6 +8,7 @@
 #include <fstream>
 #include <string>
 #include <sys/wait.h>
+#include <unistd.h>
 
 namespace {
 
@@ -124,6 +125,40 @@ TEST(ShimSystem, ABadFileTurnsItOffWithAWord) {
   r = run("ls -d /dev/vfio/devices /dev/null", "IOMMUSIM_SYSTEM=/nowhere/at/all");
   EXPECT_NE(r.output.find("/nowhere/at/all: cannot be read"), std::string::npos) << r.output;
   EXPECT_NE(r.output.find("/dev/null\n"), std::string::npos) << r.output;
+}
+
+// What a program did under the shim, with all its processes and threads, comes out again without it.
+class ShimRecord : public testing::TestWithParam<const char *> {};
+
+TEST_P(ShimRecord, ReplaysTheSame) {
+  std::string file = testing::TempDir() + "shim_" + std::to_string(getpid()) + ".trace.zst";
+  passes(client(GetParam()), "IOMMUSIM_RECORD=" + file);
+  FILE *f = popen((std::string(IMS_PROGRAM) + " run " + file + " 2>&1").c_str(), "r");
+  ASSERT_TRUE(f);
+  std::string said;
+  char buf[4096];
+  for (size_t n; (n = fread(buf, 1, sizeof buf, f)) > 0;)
+    said.append(buf, n);
+  EXPECT_EQ(pclose(f), 0) << said.substr(said.size() > 2000 ? said.size() - 2000 : 0);
+  EXPECT_NE(said.find(" held, 0 failed"), std::string::npos);
+  EXPECT_EQ(said.find("expectations    0 held"), std::string::npos);
+  remove(file.c_str());
+}
+
+INSTANTIATE_TEST_SUITE_P(Clients, ShimRecord,
+                         testing::Values("open", "descriptors", "calls", "efault", "fork", "fork memory", "dma",
+                                         "threads", "example_dma"),
+                         [](const auto &info) {
+                           std::string name = info.param;
+                           for (char &c : name)
+                             c = c == ' ' ? '_' : c;
+                           return name;
+                         });
+
+TEST(ShimRecordFile, CannotBeWritten) {
+  Ran r = run("ls /dev/vfio", "IOMMUSIM_RECORD=/nowhere/at/all");
+  EXPECT_EQ(r.status, 0);
+  EXPECT_NE(r.output.find("/nowhere/at/all: cannot be written: nothing is recorded"), std::string::npos) << r.output;
 }
 
 } // namespace
