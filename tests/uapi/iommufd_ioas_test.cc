@@ -65,7 +65,8 @@ struct Ioas : testing::Test {
     a.num_iovas = static_cast<uint32_t>(ranges.size());
     a.reserved = reserved;
     a.allowed_iovas = Arena::kBase + 1024;
-    m.arena.PutBytes(ranges.data(), ranges.size() * 16, a.allowed_iovas);
+    if (!ranges.empty())
+      m.arena.PutBytes(ranges.data(), ranges.size() * 16, a.allowed_iovas);
     return c.Call(IMS_IOMMU_IOAS_ALLOW_IOVAS, &a);
   }
   long Ranges(uint32_t room, std::vector<ims_iommu_iova_range> *out = nullptr) {
