@@ -336,6 +336,30 @@ TEST(IoasReserved, WhereInterruptMessagesGo) {
   }
 }
 
+// A kernel with pages of 64 KB: that is what domains must manage, and what they then want.
+TEST(IoasPages, OfTheKernelsSize) {
+  const uint64_t page = 0x10000;
+  Machine m(IMS_DIALECT_SMMUV3_V13, [](ims_kernel_config &k) { k.cpu_format = IMS_CPU_ARM_64K; });
+  m.AddSmmu();
+  ims_device *dev = m.AddDevice();
+  Client c(m);
+  uint32_t ioas = c.Ioas();
+  uint64_t va = c.Memory(8 * page);
+  ims_file *cdev = c.OpenDevice(dev);
+  ASSERT_GT(c.Bind(cdev), 0);
+  EXPECT_EQ(c.Map(ioas, 0, va, 100, kRead), 0);
+  EXPECT_EQ(c.mapped_at, page); // page 0 is not given out
+  ASSERT_EQ(c.Unmap(ioas, page, 100), 0);
+  ASSERT_GT(c.Attach(cdev, ioas), 0);
+  EXPECT_EQ(c.Map(ioas, 0x100000, va, 0x1000), -EINVAL);
+  EXPECT_EQ(c.Map(ioas, 0x101000, va, page), -EINVAL);
+  EXPECT_EQ(c.Map(ioas, 0x100000, va + 0x1000, page), -EINVAL);
+  ASSERT_EQ(c.Map(ioas, 0x100000, va, 4 * page), 0);
+  EXPECT_EQ(m.Dma(dev, 0x121234).output, c.Hpa(va + 2 * page) + 0x1234);
+  char why[256];
+  EXPECT_TRUE(ims_iommufd_check(c.iommu, why, sizeof why)) << why;
+}
+
 TEST_F(Ioas, AreasThatADomainCannotMapKeepItOut) {
   ASSERT_EQ(c.Map(ioas, 0x1000, va, 100), 0);
   cdev = c.OpenDevice(dev);

@@ -52,8 +52,8 @@ static bool areas_hold(const struct report *r, const struct iopt *t) {
     NEED(a->iova <= a->last, "area 0x%llx ends at 0x%llx", (ull)a->iova, (ull)a->last);
     NEED(!a->next || (a->next->iova > a->last && a->next->prev == a), "area 0x%llx and the next one overlap",
          (ull)a->iova);
-    NEED(!((a->iova | length_of(a) | a->start % IMS_PAGE_SIZE) & (t->alignment - 1)),
-         "area 0x%llx is not aligned to %llu", (ull)a->iova, (ull)t->alignment);
+    NEED(!((a->iova | length_of(a) | a->start % t->page) & (t->alignment - 1)), "area 0x%llx is not aligned to %llu",
+         (ull)a->iova, (ull)t->alignment);
     NEED(ims_area_at(t, a->iova) == a && ims_area_at(t, a->last) == a, "the tree does not find area 0x%llx",
          (ull)a->iova);
     NEED(a->start / IMS_PAGE_SIZE + pages_of(a) <= a->pages->npages, "area 0x%llx goes beyond its pages", (ull)a->iova);

@@ -105,7 +105,7 @@ int ims_respond(struct ucmd *u, size_t size);
 IMS_IOMMUFD_COMMANDS(IMS_X)
 #undef IMS_X
 struct ims_iommu_test_cmd;
-long ims_cmd_iommu_test_cmd(struct ucmd *u, struct ims_iommu_test_cmd *c); // with struct ims_kernel_config.selftest
+long ims_cmd_iommu_test_cmd(struct ucmd *u, struct ims_iommu_test_cmd *c);  // with struct ims_kernel_config.selftest
 long ims_vfio_compat_ioctl(struct ims_file *f, uint32_t cmd, uint64_t arg); // -ENOTTY: not one of those
 
 // Copies a structure whose bytes beyond ours must be zero: -E2BIG; -EFAULT. Shorter ones are filled up with zeros.
@@ -131,6 +131,16 @@ struct user_array {
 };
 // One entry: -EINVAL: another type, or shorter than min; -E2BIG: longer than size, and not zero there; -EFAULT.
 int ims_user_array_copy(const struct user_array *a, uint32_t type, uint32_t index, void *dst, size_t size, size_t min);
+
+// Bytes of a page of the kernel's processors: what a domain must be able to map (Linux: PAGE_SIZE). Memory is counted in
+// pages of 4 KB all the same.
+static inline uint64_t kernel_page(const struct ims_kernel *k) {
+  switch (k->cfg.cpu_format) {
+  case IMS_CPU_ARM_16K: return 16384;
+  case IMS_CPU_ARM_64K: return 65536;
+  default: return 4096;
+  }
+}
 
 // ---- User memory behind areas (pages.c) -----------------------------------------------------------------------------
 
@@ -218,6 +228,7 @@ struct iopt {
   size_t domains;
   struct access *accesses; // in-kernel users of this address space, in order of joining
   uint64_t alignment;      // of iova and length, bytes
+  uint64_t page;           // kernel_page()
   bool no_large_pages;     // IOMMU_OPTION_HUGE_PAGES 0
 };
 

@@ -109,7 +109,7 @@ static unsigned prot_of(uint32_t flags) {
 
 // Maps all of `length` bytes of pages from byte `start` on, and lets go of the caller's reference.
 static int map_pages(struct ioas *s, struct pages *p, uint64_t start, uint64_t length, uint64_t *iova, uint32_t flags) {
-  const struct slice all = {p, start % IMS_PAGE_SIZE, length};
+  const struct slice all = {p, start % s->iopt.page, length};
   int err = ims_iopt_map(&s->iopt, &all, 1, iova, length, prot_of(flags), flags & IMS_IOAS_MAP_FIXED_IOVA);
   ims_pages_put(p);
   return err;

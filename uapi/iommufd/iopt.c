@@ -6,7 +6,9 @@
 
 enum { MAX_TRIES = 100 }; // of asking accesses to let go
 
-void ims_iopt_init(struct iopt *t, struct ictx *ctx) { *t = (struct iopt){.ctx = ctx, .alignment = 1}; }
+void ims_iopt_init(struct iopt *t, struct ictx *ctx) {
+  *t = (struct iopt){.ctx = ctx, .alignment = 1, .page = kernel_page(ctx->k)};
+}
 
 void ims_iopt_fini(struct iopt *t) {
   uint64_t unmapped;
@@ -30,8 +32,8 @@ static uint64_t page_count(const struct area *a) {
 static int map_run(const struct iopt *t, struct hdomain *d, uint64_t iova, uint64_t hpa, uint64_t size, unsigned prot) {
   if (!t->no_large_pages)
     return ims_hdomain_map(d, iova, hpa, size, prot);
-  for (uint64_t done = 0; done < size; done += IMS_PAGE_SIZE) {
-    int err = ims_hdomain_map(d, iova + done, hpa + done, IMS_PAGE_SIZE, prot);
+  for (uint64_t done = 0; done < size; done += t->page) {
+    int err = ims_hdomain_map(d, iova + done, hpa + done, t->page, prot);
     if (err) {
       if (done)
         ims_hdomain_unmap(d, iova, done);
@@ -229,7 +231,7 @@ static uint64_t round_up_pow2(uint64_t n) { return n < 2 ? 1 : 1ull << (64 - __b
 
 static int find_place(const struct iopt *t, uint64_t uva, uint64_t length, uint64_t *iova) {
   const uint64_t most = 2ull << 20; // a large page of the processor's: no use for more
-  struct wish w = {length, most, uva % IMS_PAGE_SIZE};
+  struct wish w = {length, most, uva % t->page};
   if (!length || length >= ~0ull / 2)
     return -EOVERFLOW;
   if (round_up_pow2(length) < w.alignment)
@@ -239,14 +241,14 @@ static int find_place(const struct iopt *t, uint64_t uva, uint64_t length, uint6
   if (w.alignment < t->alignment)
     return -EINVAL;
   if (!t->allowed.count)
-    return find_in(t, &w, IMS_PAGE_SIZE, ~0ull - IMS_PAGE_SIZE, iova) ? 0 : -ENOSPC;
+    return find_in(t, &w, t->page, ~0ull - t->page, iova) ? 0 : -ENOSPC;
   // Ranges that touch count as one.
   const struct range *r = t->allowed.range;
   for (size_t i = 0; i < t->allowed.count; i++) {
-    uint64_t first = r[i].first < IMS_PAGE_SIZE ? IMS_PAGE_SIZE : r[i].first;
+    uint64_t first = r[i].first < t->page ? t->page : r[i].first;
     while (i + 1 < t->allowed.count && r[i].last != ~0ull && r[i + 1].first == r[i].last + 1)
       i++;
-    uint64_t last = r[i].last < ~0ull - IMS_PAGE_SIZE ? r[i].last : ~0ull - IMS_PAGE_SIZE;
+    uint64_t last = r[i].last < ~0ull - t->page ? r[i].last : ~0ull - t->page;
     if (first <= last && find_in(t, &w, first, last, iova))
       return 0;
   }
@@ -269,7 +271,7 @@ static int check_place(const struct iopt *t, uint64_t iova, uint64_t length) {
 static int check_slice(const struct iopt *t, const struct slice *s, unsigned prot) {
   if ((prot & IMS_PROT_WRITE) && !s->pages->writable)
     return -EPERM;
-  return s->start % IMS_PAGE_SIZE & (t->alignment - 1) ? -EINVAL : 0;
+  return s->start % t->page & (t->alignment - 1) ? -EINVAL : 0;
 }
 
 static void drop(struct iopt *t, struct area *a) {
@@ -451,14 +453,14 @@ int ims_iopt_cut(struct iopt *t, uint64_t last) {
 
 static int check_alignment(const struct iopt *t, uint64_t alignment) {
   for (const struct area *a = t->first; a; a = a->next)
-    if ((a->iova | length_of(a) | a->start % IMS_PAGE_SIZE) & (alignment - 1))
+    if ((a->iova | length_of(a) | a->start % t->page) & (alignment - 1))
       return -EADDRINUSE;
   return 0;
 }
 
 // -EADDRINUSE: an area does not have the alignment that is needed now.
 static int set_alignment(struct iopt *t) {
-  uint64_t alignment = t->no_large_pages ? IMS_PAGE_SIZE : 1;
+  uint64_t alignment = t->no_large_pages ? t->page : 1;
   for (size_t i = 0; i < t->domains; i++)
     if (ims_hdomain_page(t->domain[i]) > alignment)
       alignment = ims_hdomain_page(t->domain[i]);
@@ -496,7 +498,7 @@ int ims_iopt_add_domain(struct iopt *t, struct hdomain *d) {
   uint64_t first, last, page = ims_hdomain_page(d);
   if (page < t->alignment)
     page = t->alignment;
-  if (page > IMS_PAGE_SIZE)
+  if (page > t->page)
     return -EINVAL;
   int err = page != t->alignment ? check_alignment(t, page) : 0;
   if (err)

@@ -8,7 +8,7 @@
 
 static int new_pages(struct ictx *ctx, struct ims_process *mm, uint64_t uva, uint64_t length, bool writable,
                      struct pages **out) {
-  uint64_t off = uva & (IMS_PAGE_SIZE - 1);
+  uint64_t off = uva & (kernel_page(ctx->k) - 1);
   if (!length || length > ~0ull - IMS_PAGE_SIZE)
     return -EINVAL;
   struct pages *p = calloc(1, sizeof *p);

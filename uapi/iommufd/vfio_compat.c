@@ -121,8 +121,8 @@ static uint64_t page_sizes(const struct iopt *t) {
         own |= 1ull << ims_pgt_shift(&p->fmt, level);
     sizes &= own;
   }
-  if (sizes & (IMS_PAGE_SIZE - 1)) // parts of pages: the processor's page is what counts
-    sizes = (sizes & ~(IMS_PAGE_SIZE - 1)) | IMS_PAGE_SIZE;
+  if (sizes & (t->page - 1)) // parts of pages: the processor's page is what counts
+    sizes = (sizes & ~(t->page - 1)) | t->page;
   return sizes > t->alignment ? sizes : t->alignment;
 }
 
