@@ -148,8 +148,8 @@ TEST_P(ShimRecord, ReplaysTheSame) {
 INSTANTIATE_TEST_SUITE_P(Clients, ShimRecord,
                          testing::Values("open", "descriptors", "calls", "efault", "fork", "fork memory", "dma",
                                          "threads", "example_dma"),
-                         [](const auto &info) {
-                           std::string name = info.param;
+                         [](const auto &test) {
+                           std::string name = test.param;
                            for (char &c : name)
                              c = c == ' ' ? '_' : c;
                            return name;
