@@ -460,4 +460,5 @@ void ims_iommufd_mmap_remove(struct object *owner, uint64_t offset);
 // For file_ops. The cookie is the hpa.
 long ims_iommufd_mmap(struct ims_file *f, uint64_t offset, uint64_t length, unsigned prot, bool shared,
                       uint64_t *cookie);
+void ims_iommufd_unmap_all(struct ictx *ctx); // no descriptor is left to do it by
 int ims_iommufd_munmap(struct ims_file *f, uint64_t cookie);

@@ -9,6 +9,7 @@ static long ioctl(struct ims_file *f, uint32_t cmd, uint64_t arg);
 // Closing destroys everything, leaves first: what nothing refers to, until nothing is left.
 static void release(struct open_file *o) {
   struct ictx *ctx = o->state;
+  ims_iommufd_unmap_all(ctx);
   for (bool again = true; again && ctx->objects;) {
     again = false;
     for (size_t id = ctx->room; id-- > 1;) {

@@ -82,7 +82,7 @@ static long op_pasid_check(struct ucmd *u, struct ims_iommu_test_pasid_check *c)
   const struct object *o = ims_object_find(u->ctx, c->hwpt_id, OBJ_NONE);
   if (!o)
     return -ENOENT;
-  return &attached->obj == o ? 0 : -EINVAL; // and so of what is no table
+  return attached && &attached->obj == o ? 0 : -EINVAL; // and so of what is no table
 }
 
 // ---- What is mapped -------------------------------------------------------------------------------------------------

@@ -129,3 +129,10 @@ int ims_iommufd_munmap(struct ims_file *f, uint64_t cookie) {
     }
   return -EINVAL;
 }
+
+void ims_iommufd_unmap_all(struct ictx *ctx) {
+  for (struct mmap_region *r = ctx->mmaps; r; r = r->next) {
+    r->owner->users -= r->maps;
+    r->maps = 0;
+  }
+}
