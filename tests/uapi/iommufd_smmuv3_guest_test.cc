@@ -62,6 +62,19 @@ TEST_F(Guest, WhatItUnmapsStaysUntilItSaysSo) {
   EXPECT_FALSE(Reaches(2, 5));
 }
 
+// NUM and SCALE: (NUM+1) * 2^SCALE pages.
+TEST_F(Guest, RangesAreItsOwnBusiness) {
+  UnmapAll();
+  const uint64_t tg = 1 << 10, ttl = 3 << 8;
+  ASSERT_EQ(s.Invalidate({{0x12 | 2ull << 12 | 5ull << 48, (kVa + kPage) | tg | ttl | 1}}), 0); // 3 pages
+  for (unsigned p = 0; p < 8; p++)
+    EXPECT_EQ(Reaches(1, p), p < 1 || p > 3) << p;
+  ASSERT_EQ(s.Invalidate({{0x12 | 1ull << 20 | 5ull << 48, (kVa + 6 * kPage) | tg | ttl | 1}}), 0); // 2 pages
+  EXPECT_FALSE(Reaches(1, 6));
+  EXPECT_FALSE(Reaches(1, 7));
+  EXPECT_TRUE(Reaches(1, 5));
+}
+
 TEST_F(Guest, EverythingOfItsOwnIsItsVmid) {
   UnmapAll();
   ASSERT_TRUE(Reaches(2, 0));

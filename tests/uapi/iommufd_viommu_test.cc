@@ -2,6 +2,7 @@
 // Virtual IOMMUs as objects: what they refer to and who refers to them, devices behind them, their event queues, memory that
 // is mapped from the iommufd (Facts 3.8).
 #include "tests/uapi/iommufd_smmu.h"
+#include "tests/uapi/selftest_client.h"
 
 namespace uapi_test {
 namespace {
@@ -343,6 +344,51 @@ TEST(ViommuMmap, OfWhatNobodyHandedOut) {
     EXPECT_EQ(ims_file_mmap(s.c->iommu, row.offset, row.length, row.prot, row.shared, &cookie), row.want) << row.what;
   EXPECT_EQ(ims_file_munmap(s.c->iommu, 0x1000), -EINVAL);
   EXPECT_EQ(ims_file_mmap(s.cdev, kPage, kPage, IMS_PROT_READ, true, &cookie), -ENODEV);
+}
+
+// The self-test's mock driver hands regions out.
+TEST(ViommuMmap, RegionsHaveOffsetsOfTheirOwnAndGoWithTheFile) {
+  Machine m(IMS_DIALECT_V7, SelftestOn);
+  const uint64_t before = ims_kernel_memory_in_use(m.kernel);
+  SelftestClient c(m);
+  SelftestClient::Device d{};
+  ASSERT_EQ(c.Mock(c.Ioas(), &d), 0);
+  const uint32_t ioas = c.Ioas(), parent = Id(c.Hwpt(d.idev, ioas, IMS_HWPT_NEST_PARENT));
+  struct Region {
+    uint32_t viommu;
+    uint64_t offset, cookie;
+  };
+  auto region = [&](uint32_t word) {
+    ims_iommu_viommu_alloc a{};
+    a.type = IMS_VIOMMU_SELFTEST;
+    a.dev_id = d.idev;
+    a.hwpt_id = parent;
+    a.data_len = sizeof(ims_iommu_viommu_selftest);
+    a.data_uptr = m.arena.Put(ims_iommu_viommu_selftest{word, 0, 0, 0}, Arena::kBase + 1024);
+    EXPECT_EQ(c.Call(IMS_IOMMU_VIOMMU_ALLOC, &a), 0);
+    return Region{a.out_viommu_id, m.arena.Get<ims_iommu_viommu_selftest>(Arena::kBase + 1024).out_mmap_offset, 0};
+  };
+  auto map = [&](Region &r) {
+    return ims_file_mmap(c.iommu, r.offset, 2 * kPage, IMS_PROT_READ | IMS_PROT_WRITE, true, &r.cookie);
+  };
+  Region a = region(1), b = region(2);
+  EXPECT_EQ(a.offset, kPage);
+  EXPECT_EQ(b.offset, 3 * kPage);
+  ASSERT_EQ(map(a), 0);
+  ASSERT_EQ(map(b), 0);
+  ASSERT_EQ(map(b), 0);
+  EXPECT_EQ(m.Load(a.cookie) & 0xffffffff, 1u);
+  EXPECT_EQ(m.Load(b.cookie) & 0xffffffff, 2u);
+  EXPECT_EQ(ims_file_munmap(c.iommu, b.cookie), 0);
+  EXPECT_EQ(c.Destroy(b.viommu), -EBUSY); // mapped twice
+  EXPECT_EQ(ims_file_munmap(c.iommu, a.cookie), 0);
+  EXPECT_EQ(c.Destroy(a.viommu), 0);
+  Region again = region(3);
+  EXPECT_EQ(again.offset, kPage); // the gap
+  ASSERT_EQ(map(again), 0);
+  // Nothing is unmapped by the program. It exits.
+  ims_process_exit(c.process);
+  EXPECT_EQ(ims_kernel_memory_in_use(m.kernel), before);
 }
 
 } // namespace
