@@ -309,11 +309,11 @@ enum {
   IMS_MOCK_APERTURE_LAST = 0x7fffffff,
   IMS_MOCK_PAGE = 2048,
   IMS_MOCK_HUGE_PAGE = 512 * IMS_MOCK_PAGE,
-  IMS_MOCK_IOTLBS = 4,          // words of a nested table, and
-  IMS_MOCK_CACHES = 4,          // of a device, that invalidations set to 0
-  IMS_MOCK_PASID_BITS = 20,     // of devices with the flag PASID
+  IMS_MOCK_IOTLBS = 4,           // words of a nested table, and
+  IMS_MOCK_CACHES = 4,           // of a device, that invalidations set to 0
+  IMS_MOCK_PASID_BITS = 20,      // of devices with the flag PASID
   IMS_MOCK_PASID_FAILING = 1024, // attaching to it fails every second time, in a row, with -ENOMEM
-  IMS_MOCK_HW_QUEUES = 2,       // of a vIOMMU
+  IMS_MOCK_HW_QUEUES = 2,        // of a vIOMMU
 };
 #define IMS_MOCK_IOTLB_DEFAULT 0xbadbeefu // what programs put there
 #define IMS_MOCK_CACHE_DEFAULT 0xbaddadu
