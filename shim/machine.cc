@@ -6,10 +6,12 @@
 #include "trace/events.h"
 #include "trace/player.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <iterator>
 #include <string>
 #include <sys/syscall.h>
 
@@ -77,6 +79,32 @@ void add_device(shim *s, const Machine &m, const DeviceView &view) {
   }
 }
 
+// Bits of the host addresses that a unit puts out (VT-d: HAW; SMMU: OAS, Arm IHI 0070 6.3.6, of which a descriptor of a 4 KB
+// granule holds 48).
+unsigned output_bits(const UnitView &u) {
+  static const unsigned oas[] = {32, 36, 40, 42, 44, 48, 48};
+  Config config = *u.config;
+  if (const ims_option *o = u.arch->find_option("haw"))
+    return ims_option_get(u.arch->config(config), o);
+  const ims_option *o = u.arch->find_option("oas");
+  unsigned n = o ? ims_option_get(u.arch->config(config), o) : 5;
+  return n < std::size(oas) ? oas[n] : 48;
+}
+
+// Pages of programs lie where no simulated memory is and all units reach.
+bool place_programs(shim *s, const Player &p) {
+  unsigned bits = 52;
+  for (const UnitView &u : p.units())
+    bits = std::min(bits, output_bits(u));
+  s->hpa_last = (1ull << bits) - 1;
+  s->hpa_first = bits > 48 ? 1ull << 48 : 1ull << (bits - 1);
+  if (s->mem->regions) {
+    const ims_mem_region &top = s->mem->region[s->mem->regions - 1];
+    s->hpa_first = std::max<uint64_t>(s->hpa_first, (top.base + top.size + SHIM_CHUNK - 1) & ~(SHIM_CHUNK - 1));
+  }
+  return s->hpa_first < s->hpa_last;
+}
+
 } // namespace
 
 bool shim_machine_build(struct shim *s, char *why, size_t size) {
@@ -105,6 +133,9 @@ bool shim_machine_build(struct shim *s, char *why, size_t size) {
     // The view of the player is for those who look on; here is the one who acts.
     s->kernel = const_cast<ims_kernel *>(m->player.kernel());
     s->mem = m->player.memory();
+    if (!place_programs(s, m->player))
+      throw TraceError(name, {1, 1},
+                       "memory reaches as far as the IOMMUs do: no addresses are left for pages of programs");
     const std::vector<DeviceView> devices = m->player.devices();
     s->device = static_cast<shim_device *>(shim_zalloc((devices.size() + 1) * sizeof(shim_device)));
     if (!s->device)

@@ -5,7 +5,7 @@
 // A page is known by what all ways to it have in common: of shared mappings and of files, device, inode and offset; of
 // private memory, the process and the address. (Private mappings of files count as private: pinning one for long makes
 // Linux give the process a copy of its own.) Both come from /proc/PID/maps, which is read once in a call that needs it.
-// hpas are handed out from 2^48 on, in chunks of 2 MB, so that neighbours in a file or in memory are neighbours there too.
+// hpas are handed out above the simulated memory (from 2^48 on, where the units reach so far), in chunks of 2 MB, so that neighbours in a file or in memory are neighbours there too.
 #define _GNU_SOURCE
 #include "shim/arena.h"
 #include "shim/shim_internal.h"
@@ -249,7 +249,7 @@ static struct shim_chunk *chunk_of(struct shim *s, const struct shim_key *key) {
   HASH_FIND(hh, s->chunks, key, sizeof *key, c);
   if (c)
     return s->last_chunk = c;
-  if (s->chunk_count > (SHIM_HPA_LAST - SHIM_HPA_FIRST) / SHIM_CHUNK)
+  if (s->chunk_count > (s->hpa_last - s->hpa_first) / SHIM_CHUNK)
     return NULL;
   if (s->chunk_count == s->chunk_room) {
     size_t room = s->chunk_room ? 2 * s->chunk_room : 1024;
@@ -263,15 +263,15 @@ static struct shim_chunk *chunk_of(struct shim *s, const struct shim_key *key) {
   if (!c)
     return NULL;
   c->key = *key;
-  c->hpa = SHIM_HPA_FIRST + s->chunk_count * SHIM_CHUNK;
+  c->hpa = s->hpa_first + s->chunk_count * SHIM_CHUNK;
   s->chunk[s->chunk_count++] = c;
   HASH_ADD(hh, s->chunks, key, sizeof c->key, c);
   return c;
 }
 
 static struct shim_chunk *chunk_at(const struct shim *s, uint64_t hpa) {
-  uint64_t i = (hpa - SHIM_HPA_FIRST) / SHIM_CHUNK;
-  return hpa >= SHIM_HPA_FIRST && i < s->chunk_count ? s->chunk[i] : NULL;
+  uint64_t i = (hpa - s->hpa_first) / SHIM_CHUNK;
+  return hpa >= s->hpa_first && i < s->chunk_count ? s->chunk[i] : NULL;
 }
 
 static unsigned page_of_chunk(uint64_t addr) { return (unsigned)(addr % SHIM_CHUNK / SHIM_PAGE); }

@@ -17,11 +17,9 @@
 extern "C" {
 #endif
 
-#define SHIM_PAGE      4096ull
-#define SHIM_CHUNK     (2ull << 20) // hpas are handed out in pieces of this size
-#define SHIM_HPA_FIRST (1ull << 48) // below lies the simulated memory
-#define SHIM_HPA_LAST  ((1ull << 52) - 1)
-#define SHIM_MAX_FD    (1 << 20)
+#define SHIM_PAGE   4096ull
+#define SHIM_CHUNK  (2ull << 20) // hpas are handed out in pieces of this size
+#define SHIM_MAX_FD (1 << 20)
 
 // One mapping of a process, as /proc/PID/maps tells it.
 struct shim_vma {
@@ -156,6 +154,8 @@ struct shim {
   struct shim_chunk *chunks; // by key
   struct shim_chunk **chunk; // by hpa
   size_t chunk_count, chunk_room;
+  uint64_t hpa_first,
+      hpa_last; // which hpas are for pages of programs: above the simulated memory, within all units' reach
   struct shim_chunk *last_chunk;
   bool no_query; // the real kernel cannot be asked for single mappings
   struct shim_ahead ahead;

@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <string>
 #include <sys/wait.h>
@@ -110,6 +111,19 @@ TEST(ShimSystem, ComesFromTheFile) {
   std::string file = written("two.system", "iommusim-trace 1\nmemory hpa=0x0 size=1G\nkernel pool=16M pool_size=256M\n"
                                            "iommu mmu arch=smmuv3\ndevice d iommu=mmu source=00:05.0 group=21\n");
   EXPECT_EQ(run("ls /dev/vfio", "IOMMUSIM_SYSTEM=" + file).output, "21\ndevices\nvfio\n");
+}
+
+// What a unit cannot put out as an address is no place for the program's pages.
+TEST(ShimSystem, PagesAreWithinReachOfTheUnit) {
+  for (const char *unit : {"arch=smmuv3", "arch=smmuv3 oas=2", "arch=smmuv3 oas=6", "arch=vtd haw=39", "arch=vtd"}) {
+    std::string file =
+        written("reach.system", std::string("iommusim-trace 1\nmemory hpa=0x0 size=2G\nkernel pool=16M pool_size=1G") +
+                                    (strstr(unit, "smmu") ? " cpu=arm-4K" : "") + "\niommu u " + unit +
+                                    "\ndevice d iommu=u source=00:03.0 group=7\n");
+    Ran r = run(client("example_dma"), "IOMMUSIM_SYSTEM=" + file);
+    EXPECT_NE(r.output.find("the program has \"written by the device\""), std::string::npos) << unit << "\n"
+                                                                                             << r.output;
+  }
 }
 
 TEST(ShimSystem, ABadFileTurnsItOffWithAWord) {
