@@ -340,9 +340,12 @@ long ims_container_page_response(struct ims_file *f, uint64_t arg);
 
 // ---- SVA: binding a process to a device (iommu_sva_bind_device) -----------------------------------------------------
 
-// 0 and *out, or -ENODEV (no group, unit without SVA, or with other page tables than the processor's), -EINVAL (no PASID;
-// VT-d: no ATS; PRI off; SMMUv3: the device's own requests go through a second stage), -ENOSPC, -EOVERFLOW, -EBUSY,
-// -ENOMEM. Binding the same pair again counts a reference and gives the same object.
+// 0 and *out, or -ENODEV (no group, unit without SVA, or with other page tables than the processor's), -ENOSPC (no PASID is
+// free that the device could use, or it has none), -EOVERFLOW (the process has one that is too large for the device),
+// -EINVAL (VT-d: no ATS; PRI off; another device of the group has too few PASIDs; SMMUv3: the device's own requests go
+// through a second stage; the process has exited), -EBUSY (something else is attached to this PASID of the device), -ENOMEM.
+// All devices of the group that have PASIDs are bound. Binding the same pair, or another device of the group, again counts
+// a reference and gives the same object.
 int ims_sva_bind(struct ims_device *d, struct ims_process *p, struct ims_sva **out);
 void ims_sva_unbind(struct ims_sva *s); // drops a reference; the last one tears the entry down
 uint32_t ims_sva_pasid(const struct ims_sva *s);

@@ -748,8 +748,8 @@ void ims_vmm_fault_fini(struct container *c);
 
 struct ims_sva {
   struct ims_process *mm;
-  struct ims_device *dev;
-  struct attachment *at;
+  struct ims_group *group; // all its devices that have PASIDs
+  struct hdomain *domain;
   unsigned users;
   struct ims_sva *next;
 };

@@ -4,19 +4,45 @@
 #include "uapi/kernel_internal.h"
 #include <stdlib.h>
 
-// Step 2: one PASID a process, for all devices, until its mm dies.
+// Step 2: one PASID a process, for all devices, until its mm dies. A device without PASIDs has none that is free.
 static int pasid_of(struct ims_process *p, const struct ims_device *dev) {
-  uint32_t limit = dev->max_pasids ? dev->max_pasids : 1u << IMS_PASID_BITS; // none: refused below, as step 5 has it
   if (p->sva_pasid)
-    return p->sva_pasid >= limit ? -EOVERFLOW : 0;
-  int err = ims_pasid_alloc(&p->k->pasids, 0, 1, limit - 1, NULL, &p->sva_pasid);
+    return p->sva_pasid >= dev->max_pasids ? -EOVERFLOW : 0;
+  if (dev->max_pasids < 2)
+    return -ENOSPC;
+  int err = ims_pasid_alloc(&p->k->pasids, 0, 1, dev->max_pasids - 1, NULL, &p->sva_pasid);
   return err == IMS_ERR_OK ? 0 : err == IMS_ERR_NOMEM ? -ENOMEM : -ENOSPC;
 }
 
-static int attach(struct ims_device *dev, struct ims_process *p, struct attachment **out) {
-  // Step 4: a domain of the process that is there already serves; units differ in nothing that a first stage shows.
-  for (struct hdomain *d = p->sva_domains; d; d = d->next)
-    if (!ims_attach(dev, p->sva_pasid, d, out))
+// ---- All devices of a group that have PASIDs ------------------------------------------------------------------------
+
+static void detach_group(const struct ims_sva *s, const struct ims_device *stop) {
+  for (struct ims_device *dev = s->group->devices; dev && dev != stop; dev = dev->next_in_group) {
+    struct attachment *a = ims_attachment(dev, s->mm->sva_pasid);
+    if (a && a->sva == s)
+      ims_detach(a, false);
+  }
+}
+
+static int attach_group(struct ims_sva *s, struct hdomain *d) {
+  for (struct ims_device *dev = s->group->devices; dev; dev = dev->next_in_group) {
+    struct attachment *a;
+    int err = dev->max_pasids ? dev->unit->ops->sva_check(dev) : 0; // step 5
+    if (!err && dev->max_pasids && (err = ims_attach(dev, s->mm->sva_pasid, d, &a)) == 0)
+      a->sva = s;
+    if (err) {
+      detach_group(s, dev);
+      return err;
+    }
+  }
+  return 0;
+}
+
+// Step 4: a domain of the process that is there already serves; units differ in nothing that a first stage shows.
+static int attach(struct ims_sva *s) {
+  struct ims_process *p = s->mm;
+  for (s->domain = p->sva_domains; s->domain; s->domain = s->domain->next)
+    if (!attach_group(s, s->domain))
       return 0;
   struct hdomain *d = ims_hdomain_new(p->k, HDOMAIN_SVA);
   if (!d)
@@ -25,47 +51,51 @@ static int attach(struct ims_device *dev, struct ims_process *p, struct attachme
   d->sink = &p->k->sva;
   d->s1_root = p->pgt.root;
   d->s1_levels = p->pgt.levels;
-  int err = ims_attach(dev, p->sva_pasid, d, out);
+  int err = attach_group(s, d);
   if (err) {
     ims_hdomain_free(d);
     return err;
   }
+  s->domain = d;
   d->next = p->sva_domains;
   p->sva_domains = d;
   return 0;
 }
 
+// ---- Binding --------------------------------------------------------------------------------------------------------
+
 int ims_sva_bind(struct ims_device *dev, struct ims_process *p, struct ims_sva **out) {
   *out = NULL;
   if (!dev->group)
     return -ENODEV;
-  if (p->exited)
+  if (p->mm_gone)
     return -EINVAL;
   int err = pasid_of(p, dev);
   if (err)
     return err;
-  struct attachment *a = ims_attachment(dev, p->sva_pasid);
-  if (a) { // step 3
-    if (!a->sva || a->sva->mm != p)
+  for (const struct ims_device *d = dev->group->devices; d; d = d->next_in_group) { // step 3
+    struct attachment *a = ims_attachment(d, p->sva_pasid);
+    if (a && (!a->sva || a->sva->mm != p))
       return -EBUSY;
+    if (!a)
+      continue;
     a->sva->users++;
     *out = a->sva;
     return 0;
   }
-  err = dev->unit->ops->sva_check(dev); // step 5
-  if (err)
-    return err;
+  for (const struct ims_device *d = dev->group->devices; d; d = d->next_in_group)
+    if (d->max_pasids && p->sva_pasid >= d->max_pasids)
+      return -EINVAL;
   struct ims_sva *s = calloc(1, sizeof *s);
   if (!s)
     return -ENOMEM;
-  err = attach(dev, p, &a);
+  *s = (struct ims_sva){.mm = p, .group = dev->group, .users = 1, .next = p->svas};
+  err = attach(s);
   if (err) {
     free(s);
     return err;
   }
-  *s = (struct ims_sva){.mm = p, .dev = dev, .at = a, .users = 1, .next = p->svas};
   p->svas = s;
-  a->sva = s;
   *out = s;
   ims_kernel_interrupts(p->k);
   return 0;
@@ -76,8 +106,8 @@ void ims_sva_unbind(struct ims_sva *s) {
   struct ims_kernel *k = p->k;
   if (--s->users)
     return;
-  struct hdomain *d = s->at->domain;
-  ims_detach(s->at, false);
+  struct hdomain *d = s->domain;
+  detach_group(s, NULL);
   for (struct ims_sva **at = &p->svas; *at; at = &(*at)->next)
     if (*at == s) {
       *at = s->next;
@@ -107,8 +137,12 @@ void ims_mm_invalidate(struct ims_process *p, uint64_t first, uint64_t last) {
 
 // Step 8: the address space goes while devices may still use it. Nothing waits for page requests here.
 void ims_sva_exit(struct ims_process *p) {
-  for (struct ims_sva *s = p->svas; s; s = s->next)
-    ims_attachment_cut(s->at);
+  for (const struct ims_sva *s = p->svas; s; s = s->next)
+    for (const struct ims_device *dev = s->group->devices; dev; dev = dev->next_in_group) {
+      struct attachment *a = ims_attachment(dev, p->sva_pasid);
+      if (a && a->sva == s)
+        ims_attachment_cut(a);
+    }
 }
 
 // Step 9.

@@ -230,8 +230,8 @@ TEST(SmmuSvaErrors, BindErrors) {
   auto same = [](auto &) {};
   EXPECT_EQ(bind(same, same), 0);
   EXPECT_EQ(bind(same, [](auto &d) { d.group = IMS_NO_GROUP; }), -ENODEV);
-  EXPECT_EQ(bind(same, [](auto &d) { d.pasid_bits = 0; }), -EINVAL);
-  EXPECT_EQ(bind([](auto &c) { c.ssidsize = 0; }, same), -EINVAL);
+  EXPECT_EQ(bind(same, [](auto &d) { d.pasid_bits = 0; }), -ENOSPC);
+  EXPECT_EQ(bind([](auto &c) { c.ssidsize = 0; }, same), -ENOSPC);
   EXPECT_EQ(bind([](auto &c) { c.pri = 0; }, same), -EINVAL); // the device has PRI, and it does not work
   EXPECT_EQ(bind(same, [](auto &d) { d.ats = d.pri = false; }), 0);
   EXPECT_EQ(bind([](auto &c) { c.cohacc = 0; }, same), -ENODEV);

@@ -82,7 +82,7 @@ TEST_F(Sva, BindErrors) {
     return m.AddDevice(c);
   };
   EXPECT_EQ(ims_sva_bind(with([](ims_device_config &c) { c.group = IMS_NO_GROUP; }, 1), p, &s), -ENODEV);
-  EXPECT_EQ(ims_sva_bind(with([](ims_device_config &c) { c.pasid_bits = 0; }, 2), p, &s), -EINVAL);
+  EXPECT_EQ(ims_sva_bind(with([](ims_device_config &c) { c.pasid_bits = 0; }, 2), p, &s), -ENOSPC);
   EXPECT_EQ(ims_sva_bind(with([](ims_device_config &c) { c.ats = c.pri = false; }, 3), p, &s), -EINVAL);
   EXPECT_EQ(ims_sva_bind(with([](ims_device_config &c) { c.pri = false; }, 4), p, &s), 0); // no PRI is fine
   EXPECT_EQ(ims_device_enable_pri(dev, false), 0);
