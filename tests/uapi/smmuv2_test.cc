@@ -368,7 +368,7 @@ TEST(Smmuv2Guest, NoProcessIsBoundWithoutPasids) {
   Machine m(IMS_DIALECT_V7, ArmCpu);
   m.AddSmmuv2();
   ims_sva *s = nullptr;
-  EXPECT_EQ(ims_sva_bind(m.AddDevice(), m.AddProcess(), &s), -EINVAL);
+  EXPECT_EQ(ims_sva_bind(m.AddDevice(), m.AddProcess(), &s), -ENOSPC);
 }
 
 TEST(UnitsSideBySide, ThreeKindsInOneMachine) {
