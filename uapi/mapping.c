@@ -7,6 +7,38 @@ static unsigned perm_of(unsigned prot) {
   return (prot & IMS_PROT_READ ? (unsigned)IMS_PERM_R : 0u) | (prot & IMS_PROT_WRITE ? (unsigned)IMS_PERM_W : 0u);
 }
 
+// Stores to a first stage of the host's own are told as such.
+static const char first_stage[] = "first-stage table entry";
+
+static int s1_store(void *ctx, uint64_t addr, uint64_t value) {
+  return ims_store(ctx, NULL, ~0u, first_stage, addr, value);
+}
+
+static int s1_cas(void *ctx, uint64_t addr, uint64_t old, uint64_t desired, uint64_t *seen) {
+  struct ims_kernel *k = ctx;
+  int err = ims_mem_cas64(k->mem, addr, old, desired, seen);
+  if (!err && *seen == old && k->cfg.hooks.observe)
+    ims_note(k, &(struct ims_note){.kind = IMS_NOTE_TABLE,
+                                   .unit = 0xffff,
+                                   .source = ~0u,
+                                   .what = first_stage,
+                                   .addr = addr,
+                                   .old = old,
+                                   .words = 1,
+                                   .bytes = 8,
+                                   .word = {desired}});
+  return err;
+}
+
+static struct ims_pgt_mem tables_of(const struct hdomain *d) {
+  struct ims_pgt_mem mem = d->k->tables;
+  if (d->paging->s1) {
+    mem.store64 = s1_store;
+    mem.cas64 = s1_cas;
+  }
+  return mem;
+}
+
 int ims_hdomain_map(struct hdomain *d, uint64_t iova, uint64_t hpa, uint64_t size, unsigned prot) {
   struct paging *p = d->paging;
   if (p->soft)
@@ -14,7 +46,8 @@ int ims_hdomain_map(struct hdomain *d, uint64_t iova, uint64_t hpa, uint64_t siz
   if (p->writable && !(prot & IMS_PROT_WRITE))
     return -EINVAL;
   unsigned flags = p->map_flags & (prot & IMS_PROT_WRITE ? ~0u : ~(unsigned)IMS_MAP_D);
-  int err = ims_pgt_map(&p->pgt, &d->k->tables, iova, hpa, size, perm_of(prot) | p->map_perm, flags, 0);
+  const struct ims_pgt_mem mem = tables_of(d);
+  int err = ims_pgt_map(&p->pgt, &mem, iova, hpa, size, perm_of(prot) | p->map_perm, flags, 0);
   return err ? ims_errno(err) : 0;
 }
 
@@ -46,7 +79,8 @@ void ims_hdomain_unmap(struct hdomain *d, uint64_t iova, uint64_t size) {
   }
   struct reaped r = {0};
   struct ims_pgt_gather g = {.reap = reap, .ctx = &r};
-  ims_pgt_unmap(&d->paging->pgt, &d->k->tables, iova, size, 0, &g);
+  const struct ims_pgt_mem mem = tables_of(d);
+  ims_pgt_unmap(&d->paging->pgt, &mem, iova, size, 0, &g);
   if (g.unmapped)
     ims_hdomain_flush(d, iova, iova + size - 1, !g.tables);
   for (size_t i = 0; i < r.count; i++)
@@ -73,7 +107,8 @@ int ims_hdomain_read_dirty(struct hdomain *d, uint64_t iova, uint64_t size, bool
     return -EOPNOTSUPP;
   if (p->soft)
     return p->soft->read_dirty ? p->soft->read_dirty(p, iova, size, clear, report, ctx) : -EOPNOTSUPP;
-  int err = ims_pgt_read_dirty(&p->pgt, &d->k->tables, iova, size, clear, report, ctx);
+  const struct ims_pgt_mem mem = tables_of(d);
+  int err = ims_pgt_read_dirty(&p->pgt, &mem, iova, size, clear, report, ctx);
   return err ? ims_errno(err) : 0;
 }
 

@@ -521,6 +521,11 @@ TEST(IommufdVtd, UnmappingFromAFirstStageOfTheHost) {
                              "pdtlb 300 pasid 5 100000", "wait"}));
   EXPECT_EQ(r.Reached(5, 0x100000), 0u);
   EXPECT_EQ(r.Reached(5, 0x101000), r.c.Hpa(va + kPage));
+  ims_kernel_interrupts(r.m.kernel); // the fault
+  r.m.Clear();
+  ASSERT_EQ(r.c.Unmap(ioas, 0x101000, kPage), 0);
+  ASSERT_FALSE(r.m.notes.empty());
+  EXPECT_EQ(r.m.notes[0].what, "first-stage table entry");
   EXPECT_EQ(r.m.Dma(r.dev, 1ull << 56).status, IMS_STATUS_FAULT);
   EXPECT_EQ(r.c.Map(ioas, 1ull << 56, va, kPage), -EINVAL); // the upper half of canonical addresses is not the host's
 }
