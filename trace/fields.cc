@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fields of ioctl arguments by name, on top of uapi/layout.h.
 #include "trace/fields.h"
+#include "iommu/smmuv3/commands.h"
 #include "trace/names.h"
 #include "trace/number.h"
+#include "trace/structures.h"
 #include "trace/text.h"
 
 #include <algorithm>
@@ -91,32 +93,107 @@ static bool take_index(std::string_view *text, unsigned *index) {
   return good;
 }
 
+// Splits what a part's names begin with off, "data." or of several structures "data1." too. False: another part's.
+static bool take_prefix(const ims_uapi_part &p, std::string_view *name, unsigned *index) {
+  std::string_view prefix = p.prefix;
+  *index = 0;
+  bool several = p.pointer && p.count && !prefix.empty();
+  if (several)
+    prefix.remove_suffix(1);
+  if (name->substr(0, prefix.size()) != prefix)
+    return false;
+  name->remove_prefix(prefix.size());
+  if (!several)
+    return true;
+  if ((name->substr(0, 1) != "." && !take_index(name, index)) || name->substr(0, 1) != ".")
+    return false;
+  name->remove_prefix(1);
+  return true;
+}
+
 PlacedField place_field(const ims_uapi_ioctl &row, std::string_view name) {
   PlacedField placed;
   for (const ims_uapi_part &p : row.part) {
     if (!p.layout)
       break;
-    std::string_view prefix = p.prefix, rest = name;
-    placed.index = 0;
-    if (p.pointer && p.count && !prefix.empty()) { // "data." is also "data1."
-      prefix.remove_suffix(1);
-      if (rest.substr(0, prefix.size()) != prefix)
-        continue;
-      rest.remove_prefix(prefix.size());
-      if ((rest.substr(0, 1) != "." && !take_index(&rest, &placed.index)) || rest.substr(0, 1) != ".")
-        continue;
-      rest.remove_prefix(1);
-    } else {
-      if (rest.substr(0, prefix.size()) != prefix)
-        continue;
-      rest.remove_prefix(prefix.size());
-    }
+    std::string_view rest = name;
+    if (!take_prefix(p, &rest, &placed.index))
+      continue;
     placed.part = &p;
     if ((placed.field = find_field(*p.layout, rest)))
       return placed;
   }
   placed.field = nullptr;
   return placed;
+}
+
+// The hardware's fields in the words of a structure of the uAPI.
+struct NamedBits {
+  const char *name;
+  unsigned low, bits, shift;
+  const ims_uapi_value *values;
+};
+
+static std::vector<NamedBits> ste_bits() {
+  std::vector<NamedBits> all;
+  for (const FieldRow &f : *find_structure("STE")->rows)
+    if (f.lsb + f.width <= 128)
+      all.push_back({f.name, f.lsb, f.width, f.pointer ? f.address_lsb : 0, nullptr});
+  return all;
+}
+
+static std::vector<NamedBits> command_bits() {
+  static const std::vector<ims_uapi_value> opcodes = [] {
+    std::vector<ims_uapi_value> list;
+    for (unsigned i = 0; const ims_smmuv3_command_info *c = ims_smmuv3_commands(i); i++)
+      list.push_back({c->name, c->opcode});
+    list.push_back({nullptr, 0});
+    return list;
+  }();
+  std::vector<NamedBits> all;
+  for (unsigned i = 0; i < IMS_SMMUV3_COMMAND_FIELD_COUNT; i++) {
+    const ims_smmuv3_command_place &p = ims_smmuv3_command_places[i];
+    bool op = i == IMS_SMMUV3_COMMAND_OP_FIELD, address = !std::strcmp(p.name, "ADDR");
+    if (std::strncmp(p.name, "MSI", 3)) // CMD_SYNC is the host's
+      all.push_back({p.name, p.low, p.bits, address ? 12u : 0u, op ? opcodes.data() : nullptr});
+  }
+  return all;
+}
+
+static const std::vector<NamedBits> &bits_of(const ims_uapi_struct &layout) {
+  static const std::vector<NamedBits> ste = ste_bits(), command = command_bits(), none;
+  return !std::strcmp(layout.name, "iommu_hwpt_arm_smmuv3")                ? ste
+         : !std::strcmp(layout.name, "iommu_viommu_arm_smmuv3_invalidate") ? command
+                                                                           : none;
+}
+
+PlacedBits place_bits(const ims_uapi_ioctl &row, std::string_view name) {
+  for (const ims_uapi_part &p : row.part) {
+    std::string_view rest = name;
+    PlacedBits placed;
+    if (!p.layout)
+      break;
+    if (!take_prefix(p, &rest, &placed.index))
+      continue;
+    for (const NamedBits &b : bits_of(*p.layout))
+      if (rest == b.name) {
+        placed.part = &p;
+        placed.low = b.low;
+        placed.bits = b.bits;
+        placed.shift = b.shift;
+        placed.values = b.values;
+        return placed;
+      }
+  }
+  return {};
+}
+
+std::vector<std::string> bits_names(const ims_uapi_ioctl &row) {
+  std::vector<std::string> names;
+  for (const ims_uapi_part &p : row.part)
+    for (const NamedBits &b : p.layout ? bits_of(*p.layout) : std::vector<NamedBits>())
+      names.push_back(std::string(p.prefix) + b.name);
+  return names;
 }
 
 std::string field_name(const ims_uapi_part &part, unsigned index, const ims_uapi_field &f) {

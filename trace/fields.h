@@ -38,6 +38,18 @@ struct PlacedField {
 PlacedField place_field(const ims_uapi_ioctl &row, std::string_view name);
 std::string field_name(const ims_uapi_part &part, unsigned index, const ims_uapi_field &f); // and back
 
+// A field of a structure of the hardware that an argument hands over in words: "data.S1CDMAX" of a STE, "data1.ASID" of a
+// command. part NULL: none such.
+struct PlacedBits {
+  const ims_uapi_part *part = nullptr;
+  unsigned index = 0;
+  unsigned low = 0, bits = 0;             // in the structure
+  unsigned shift = 0;                     // addresses are given whole
+  const ims_uapi_value *values = nullptr; // names: of commands
+};
+PlacedBits place_bits(const ims_uapi_ioctl &row, std::string_view name);
+std::vector<std::string> bits_names(const ims_uapi_ioctl &row);
+
 // Records of a file, the second and further with their number before the name: "addr", "1.addr".
 const ims_uapi_field *find_record_field(const ims_uapi_struct &layout, std::string_view name, unsigned *index);
 

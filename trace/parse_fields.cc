@@ -99,6 +99,16 @@ bool Fields::dynamic_field(const Event &e, std::string_view key, bool output, Wa
       return false;
     if (field(place_field(*row, key).field))
       return true;
+    if (PlacedBits b = output ? PlacedBits() : place_bits(*row, key); b.part) {
+      want->type = Type::BITS;
+      want->what = key;
+      want->values = b.values;
+      if (b.bits + b.shift < 64)
+        want->high = (1ull << (b.bits + b.shift)) - 1;
+      return true;
+    }
+    if (!output)
+      merge(bits_names(*row));
     if (row->word == IMS_IOMMU_HWPT_GET_DIRTY_BITMAP && key == "bitmap") {
       want->type = Type::BYTES;
       want->what = "bitmap";

@@ -71,6 +71,24 @@ void PlayerImpl::ioctl_event() {
     const ParamInfo *p = event->info->param(a.key);
     return p && a.key != "fd" ? PlacedField() : place_field(*row, a.key);
   };
+  auto word_bits = [&](const Arg &a) { return event->info->param(a.key) ? PlacedBits() : place_bits(*row, a.key); };
+  auto put_bits = [&](Apart *apart, const PlacedBits &at, const Arg &a) {
+    uint64_t value = 0, word = 0;
+    for (const Sum &s : a.value.sums)
+      value |= eval(s, at.values);
+    if (value & ((1ull << at.shift) - 1))
+      fail(a.value.at, hex(value) + " is not aligned to " + bytes_text(1ull << at.shift));
+    value >>= at.shift;
+    if (at.bits < 64 && value >> at.bits)
+      fail(a.value.at, hex(value) + " does not fit the " + std::to_string(at.bits) + " bits of this field");
+    size_t in = at.low / 64 * 8, where = at.index * apart->stride + in;
+    if (in + 8 > apart->stride)
+      return; // beyond the length that the trace says
+    uint64_t mask = (at.bits < 64 ? (1ull << at.bits) - 1 : ~0ull) << at.low % 64;
+    std::memcpy(&word, &apart->bytes[where], 8);
+    word = (word & ~mask) | value << at.low % 64;
+    std::memcpy(&apart->bytes[where], &word, 8);
+  };
   auto say = [&](const std::string &name, const ims_uapi_field &field, uint64_t value) {
     if (value)
       words += (words.empty() ? "" : ", ") + name + " " + field_text(field, value);
@@ -100,9 +118,12 @@ void PlayerImpl::ioctl_event() {
         Apart apart = {&p, p.layout->size, p.count || row->granularity == 0xff ? 0u : 1u, {}, {}, -1};
         if (p.length && given.count(p.length))
           apart.stride = std::min<size_t>(get32(bytes, p.length), MOST);
-        for (const Arg &a : event->args)
+        for (const Arg &a : event->args) {
           if (PlacedField at = placed(a); at.part == &p && at.field)
             apart.count = std::max<size_t>(apart.count, at.index + 1);
+          if (PlacedBits at = word_bits(a); at.part == &p)
+            apart.count = std::max<size_t>(apart.count, at.index + 1);
+        }
         if (p.count && given.count(p.count) && apart.stride)
           apart.count = std::max(apart.count, std::min<size_t>(get32(bytes, p.count), MOST / apart.stride));
         if (apart.stride * apart.count > MOST)
@@ -114,6 +135,9 @@ void PlayerImpl::ioctl_event() {
             for (size_t i = 0; i < at.field->bytes && at.field->offset + i < apart.stride; i++)
               apart.bytes[at.index * apart.stride + at.field->offset + i] = static_cast<uint8_t>(value >> (8 * i));
           }
+        for (const Arg &a : event->args) // over whole words
+          if (PlacedBits at = word_bits(a); at.part == &p)
+            put_bits(&apart, at, a);
         if (p.length && !given.count(p.length))
           put_at(&bytes, p.length, apart.count ? apart.stride : 0, 4);
         if (p.count && !given.count(p.count))

@@ -458,6 +458,32 @@ TEST(PlayIommufd, WhatAnArgumentPointsToLiesApart) {
                 "ioctl i0 IOMMU_HWPT_ALLOC/VTD_S1 dev_id=$dev pt_id=$parent data_uptr=0x10 expect errno=EFAULT\n");
 }
 
+TEST(PlayIommufd, WordsOfTheHardwareByTheirFields) {
+  const std::string smmu =
+      "memory hpa=0 size=1G\nkernel pool=256M pool_size=256M cpu=arm-4K\niommu smmu0 arch=smmuv3\nprocess p\n"
+      "open i0 /dev/iommu process=p\n";
+  // What went in stands in the words, whether the call is good or not.
+  held(smmu +
+       "ioctl i0 IOMMU_HWPT_ALLOC/ARM_SMMUV3 data.V=1 data.CONFIG=5 data.S1FMT=2 data.S1CONTEXTPTR=0x123456000 "
+       "data.S1CDMAX=10 "
+       "data.S1DSS=2 data.EATS=1 expect data.ste0=0x500000012345602b data.ste1=0x10000002\n"
+       "ioctl i0 IOMMU_HWPT_ALLOC/ARM_SMMUV3 data.ste0=0xff data.CONFIG=0 expect data.ste0=0xf1 data.ste1=0\n"
+       "ioctl i0 IOMMU_HWPT_INVALIDATE/ARM_SMMUV3 data.OP=TLBI_NH_VA data.ASID=5 data.ADDR=0x7f0012345000 data.LEAF=1 "
+       "data1.OP=CFGI_CD data1.SID=8 data1.SSV=1 data1.SSID=5 data2.OP=0x30 "
+       "expect data.cmd0=0x0005000000000012 data.cmd1=0x7f0012345001 data1.cmd0=0x800005805 data1.cmd1=0 "
+       "data2.cmd0=0x30\n");
+  auto error = [&](const std::string &line) { return play(smmu + line).error; };
+  EXPECT_NE(error("let x=0x800\nioctl i0 IOMMU_HWPT_INVALIDATE/ARM_SMMUV3 data.ADDR=$x\n")
+                .find("0x800 is not aligned to 4 KB"),
+            std::string::npos);
+  EXPECT_NE(error("let x=8\nioctl i0 IOMMU_HWPT_ALLOC/ARM_SMMUV3 data.CONFIG=$x\n").find("0x8 does not fit the 3 bits"),
+            std::string::npos);
+  for (const char *line : {"data.CONFIG=8", "data.S2VMID=1 data.S2VMIDX=1", "data.OP=TLBI_NH_VA", "data1.V=1"})
+    EXPECT_THROW(parse_trace("iommusim-trace 1\n" + smmu + "ioctl i0 IOMMU_HWPT_ALLOC/ARM_SMMUV3 " + line + "\n", "t"),
+                 TraceError)
+        << line;
+}
+
 TEST(PlayIommufd, OnePageByAddressAndByFile) {
   held(iommufd +
        "memfd ram process=vmm size=2M expect ret=5\n"
