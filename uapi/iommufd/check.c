@@ -194,9 +194,54 @@ static bool ioas_holds(const struct report *r, const struct ioas *s) {
   return areas_hold(r, &s->iopt) && ranges_hold(r, &s->iopt) && domains_hold(r, &s->iopt);
 }
 
+// What is attached for a device's group: each member that can make such requests is attached to the table's domain, and the
+// table is held by each device that said so.
+static bool device_holds(const struct report *r, const struct idev *d) {
+  const struct igroup *ig = d->group;
+  NEED(d->dev->idev == d && ig->g->igroup == ig && ig->ctx == d->obj.ctx && ig->refs && d->obj.users,
+       "device %u is bound to something else", d->obj.id);
+  for (size_t i = 0; i < ig->attaches; i++) {
+    const struct igroup_attach *a = &ig->attach[i];
+    NEED(a->devices && a->devices <= ig->refs, "%zu devices are attached by PASID %u, of %u", a->devices, a->pasid,
+         ig->refs);
+    NEED(a->hwpt->obj.users >= a->devices, "table %u has fewer users than devices", a->hwpt->obj.id);
+    for (size_t n = i + 1; n < ig->attaches; n++)
+      NEED(ig->attach[n].pasid != a->pasid, "PASID %u is attached twice", a->pasid);
+    for (const struct ims_device *dev = ig->g->devices; dev; dev = dev->next_in_group) {
+      const struct attachment *at = ims_attachment(dev, a->pasid);
+      NEED((a->pasid && !dev->max_pasids) || (at && at->domain == a->hwpt->d),
+           "a device of the group is not attached to table %u by PASID %u", a->hwpt->obj.id, a->pasid);
+    }
+  }
+  return true;
+}
+
+// A table over an address space maps what that maps, and a nested one has its parent below.
+static bool table_holds(const struct report *r, const struct hwpt *h) {
+  const struct hwpt_paging *p = ims_hwpt_parent(h);
+  NEED(h->d && p && p->h.d && p->ioas->obj.users, "table %u has nothing below", h->obj.id);
+  if (h->obj.type == OBJ_HWPT_NESTED) {
+    NEED(h->d->parent == p->h.d && p->h.d->users && p->h.obj.users, "nested table %u is not held", h->obj.id);
+    return true;
+  }
+  const struct hwpt_paging *at = p->ioas->hwpts;
+  while (at && at != p)
+    at = at->next_in_ioas;
+  NEED(at, "table %u is none of its address space", h->obj.id);
+  size_t i = 0;
+  while (i < p->ioas->iopt.domains && p->ioas->iopt.domain[i] != h->d)
+    i++;
+  NEED(i < p->ioas->iopt.domains, "what is mapped is not mapped in table %u", h->obj.id);
+  NEED(!p->automatic || h->obj.users, "table %u was made for an attachment that is gone", h->obj.id);
+  return true;
+}
+
 static bool object_holds(const struct report *r, const struct object *o) {
   switch (o->type) {
   case OBJ_IOAS: return ioas_holds(r, (const struct ioas *)o);
+  case OBJ_DEVICE: return device_holds(r, (const struct idev *)o);
+  case OBJ_HWPT_PAGING:
+  case OBJ_HWPT_NESTED: return table_holds(r, (const struct hwpt *)o);
   default: return true;
   }
 }
