@@ -13,12 +13,12 @@ int main(void) {
   CHECK(fd >= 0 && container >= 0 && group >= 0 && device >= 0);
   size_t page = 4096;
   char *two = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  CHECK(two != MAP_FAILED && munmap(two + page, page) == 0);
   char *none = mmap(NULL, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   uint32_t *readable = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   struct ioas_alloc a = {sizeof a, 0, 0};
   memcpy(readable, &a, sizeof a);
   CHECK(mprotect(readable, page, PROT_READ) == 0);
+  CHECK(two != MAP_FAILED && munmap(two + page, page) == 0); // last, so that nothing else comes to lie there
   char *at_the_end = two + page - 8; // the structure reaches into nothing
   memcpy(at_the_end, &a, 8);
 
