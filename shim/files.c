@@ -203,6 +203,7 @@ static long open_locked(const char *path, int flags) {
   struct ims_file *file;
   struct shim_fd *f = NULL;
   dev_t rdev = 0;
+  shim_record_start(s);
   s->new_flags = (flags & O_CLOEXEC ? EFD_CLOEXEC : 0) | (flags & O_NONBLOCK ? EFD_NONBLOCK : 0);
   s->made = 0;
   long fd = ims_open(shim_me->process, path, &file); // takes its number from shim_fd_new

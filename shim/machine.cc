@@ -108,9 +108,9 @@ bool place_programs(shim *s, const Player &p) {
 } // namespace
 
 bool shim_machine_build(struct shim *s, char *why, size_t size) {
-  const char *path = getenv("IOMMUSIM_SYSTEM");
+  const char *path = s->system_path;
   std::string text = built_in, name = "(built in)";
-  if (path && *path) {
+  if (path) {
     name = path;
     text.clear();
     if (!read_file(path, &text)) {

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <string>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -18,13 +19,17 @@ namespace {
 // The file. Its descriptor is inherited; a process that has lost it opens the file again.
 class Sink : public ims::RecordSink {
 public:
-  bool create(const char *path) {
-    fd_ = shim_sys(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
+  // The file, or, while another program records into it (as when a shell has run both), FILE.PID.
+  bool create(std::string path) {
+    fd_ = open_locked(path);
+    if (fd_ == -EWOULDBLOCK)
+      fd_ = open_locked(path += "." + std::to_string(getpid()));
     struct stat st;
-    if (fd_ < 0 || shim_sys(SYS_fstat, fd_, &st) < 0)
+    if (fd_ < 0 || shim_sys(SYS_ftruncate, fd_, 0L) < 0 || shim_sys(SYS_fstat, fd_, &st) < 0)
       return false;
     device_ = st.st_dev;
     inode_ = st.st_ino;
+    path_ = path;
     // Away from the numbers that the program counts on.
     for (long least = 1 << 18; least >= 64; least >>= 2) {
       long to = shim_sys(SYS_fcntl, fd_, F_DUPFD_CLOEXEC, least);
@@ -34,11 +39,6 @@ public:
       fd_ = to;
       break;
     }
-    char full[4096];
-    char link[32];
-    snprintf(link, sizeof link, "/proc/self/fd/%ld", fd_);
-    long n = shim_sys(SYS_readlinkat, AT_FDCWD, link, full, sizeof full);
-    path_.assign(n > 0 ? full : path, n > 0 ? static_cast<size_t>(n) : std::strlen(path));
     return true;
   }
   bool write(const void *bytes, size_t size) override {
@@ -61,6 +61,14 @@ public:
   }
 
 private:
+  static long open_locked(const std::string &path) {
+    long fd = shim_sys(SYS_openat, AT_FDCWD, path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    long err = fd < 0 ? fd : shim_sys(SYS_flock, fd, LOCK_EX | LOCK_NB);
+    if (fd >= 0 && err < 0)
+      shim_sys(SYS_close, fd);
+    return err < 0 ? err : fd;
+  }
+
   long fd_ = -1;
   dev_t device_ = 0;
   ino_t inode_ = 0;
@@ -79,10 +87,11 @@ ims::Recorder *of(struct shim *s) { return s->record ? &static_cast<Recording *>
 
 } // namespace
 
-void shim_record_start(struct shim *s, struct ims_mem_remote *remote) {
-  const char *path = getenv("IOMMUSIM_RECORD");
-  if (!path || !*path)
+void shim_record_start(struct shim *s) {
+  const char *path = s->record_path;
+  if (s->record_tried || !path)
     return;
+  s->record_tried = true;
   ims::RecordOptions options;
   options.clock = ims::record_clock;
   auto *r = new Recording(options);
@@ -98,7 +107,15 @@ void shim_record_start(struct shim *s, struct ims_mem_remote *remote) {
   if (!std::strncmp(text, "iommusim-trace", 14) && line)
     text = line + 1;
   r->recorder.text(text);
-  *remote = r->recorder.remote(remote, &r->remote);
+  struct ims_mem_remote remote = shim_remote(s);
+  remote = r->recorder.remote(&remote, &r->remote);
+  ims_mem_set_remote(s->mem, &remote);
+  for (struct shim_proc *p = s->procs; p; p = p->next)
+    if (p->process) {
+      struct ims_user user = shim_user(p);
+      shim_record_process(s, p, &user);
+      ims_process_set_user(p->process, &user);
+    }
 }
 
 void shim_record_end(struct shim *s) {

@@ -9,8 +9,8 @@
 extern "C" {
 #endif
 
-// Opens the file, if one is asked for; `remote` becomes one that records.
-void shim_record_start(struct shim *s, struct ims_mem_remote *remote);
+// Begins when the first simulated file is opened, if a recording is asked for: programs that open none leave none.
+void shim_record_start(struct shim *s);
 void shim_record_end(struct shim *s);
 // A process begins; `user` becomes one that records. And ends.
 void shim_record_process(struct shim *s, struct shim_proc *p, struct ims_user *user);

@@ -164,7 +164,10 @@ struct shim {
   uint64_t next_backing;
   char tree[64]; // the folder with the device nodes' and sysfs's stand-ins; "": not made yet
   void *record;  // the recorder; NULL: none
-  char *system;  // the system file's text
+  bool record_tried;
+  char *system; // the system file's text
+  // IOMMUSIM_SYSTEM and IOMMUSIM_RECORD as they were at the start, absolute; NULL: not given.
+  char *system_path, *record_path;
 };
 
 // ---- state.c --------------------------------------------------------------------------------------------------------

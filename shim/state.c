@@ -75,6 +75,21 @@ static bool strip_huge(void) {
   return strtoul(text, NULL, 10) == 0;
 }
 
+// A variable that names a file, from where the program was started.
+static char *path_from(const char *variable) {
+  const char *value = getenv(variable);
+  char cwd[4096] = "";
+  if (!value || !*value)
+    return NULL;
+  if (*value != '/')
+    shim_sys(SYS_getcwd, cwd, sizeof cwd);
+  size_t n = strlen(cwd), len = strlen(value);
+  char *path = shim_alloc(n + len + 2);
+  if (path)
+    sprintf(path, "%s%s%s", cwd, n ? "/" : "", value);
+  return path;
+}
+
 static void start(void) {
   int saved = errno;
   if (shim_arena_init()) {
@@ -88,6 +103,8 @@ static void start(void) {
         pthread_mutex_lock(&p->alive);
         p->started = true;
         shim_strip_huge = strip_huge();
+        s->system_path = path_from("IOMMUSIM_SYSTEM");
+        s->record_path = path_from("IOMMUSIM_RECORD");
         shim_me = p;
         shim_state = s;
       }
@@ -207,7 +224,6 @@ bool shim_machine(void) {
       return false;
     }
     struct ims_mem_remote remote = shim_remote(s);
-    shim_record_start(s, &remote);
     ims_mem_set_remote(s->mem, &remote);
   }
   if (!shim_me->process) {

@@ -170,9 +170,23 @@ INSTANTIATE_TEST_SUITE_P(Clients, ShimRecord,
                          });
 
 TEST(ShimRecordFile, CannotBeWritten) {
-  Ran r = run("ls /dev/vfio", "IOMMUSIM_RECORD=/nowhere/at/all");
+  Ran r = run(client("calls"), "IOMMUSIM_RECORD=/nowhere/at/all");
   EXPECT_EQ(r.status, 0);
   EXPECT_NE(r.output.find("/nowhere/at/all: cannot be written: nothing is recorded"), std::string::npos) << r.output;
+}
+
+// A shell that runs a program opens none of the simulated files: the recording is that of the program that does.
+TEST(ShimRecordFile, IsThatOfTheProgramThatOpensSomething) {
+  std::string name = "shim_" + std::to_string(getpid()) + ".rec", file = testing::TempDir() + name;
+  Ran r = run("bash -c 'cd " + testing::TempDir() + "; (true); IOMMUSIM_RECORD=" + name +
+              " bash -c \"ls /dev/vfio >/dev/null; " + client("open") + "; true\"'");
+  EXPECT_EQ(r.status, 0) << r.output;
+  FILE *f = popen((std::string(IMS_PROGRAM) + " run -q " + file + " 2>&1").c_str(), "r");
+  ASSERT_TRUE(f);
+  EXPECT_EQ(pclose(f), 0);
+  std::ifstream in(file, std::ios::ate);
+  EXPECT_GT(in.tellg(), 400);
+  remove(file.c_str());
 }
 
 } // namespace
