@@ -309,14 +309,16 @@ off_t lseek64(int fd, off_t offset, int whence) { return lseek_any(fd, offset, w
 // The real descriptors follow the simulated files, so that the kernel can wait for both kinds together; then what it says
 // of ours is replaced by the truth, as the files' own states reach further than an eventfd's.
 static bool any_virtual(const struct pollfd *fds, nfds_t n) {
-  if (!shim_state)
+  struct pollfd some[64];
+  if (!shim_state || !shim_me || !shim_me->fds)
     return false;
-  for (nfds_t i = 0; i < n; i++) {
-    struct pollfd p;
-    if (!shim_me || !shim_read_process(shim_me, &p, (uintptr_t)(fds + i), sizeof p))
+  for (nfds_t i = 0, count; i < n; i += count) {
+    count = n - i < 64 ? n - i : 64;
+    if (!shim_read_process(shim_me, some, (uintptr_t)(fds + i), count * sizeof *some))
       return false; // the kernel says EFAULT
-    if (shim_is_virtual(p.fd))
-      return true;
+    for (nfds_t k = 0; k < count; k++)
+      if (shim_is_virtual(some[k].fd))
+        return true;
   }
   return false;
 }

@@ -19,6 +19,8 @@ struct shim_proc *shim_me;
 uint64_t shim_fd_bits[SHIM_MAX_FD / 64];
 bool shim_strip_huge;
 
+static void forked(void);
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 long shim_sys(long number, ...) {
@@ -107,6 +109,7 @@ static void start(void) {
         s->record_path = path_from("IOMMUSIM_RECORD");
         shim_me = p;
         shim_state = s;
+        pthread_atfork(NULL, NULL, forked);
       }
     }
   }
@@ -238,6 +241,25 @@ bool shim_machine(void) {
 
 // ---- Fork and the end -----------------------------------------------------------------------------------------------
 
+static __thread bool in_fork; // the fork is ours, and provided for
+
+// The C library's own forks, as daemon() makes them: the child looks after itself.
+static void forked(void) {
+  if (in_fork || !shim_me || shim_state->failed)
+    return;
+  struct shim_guard g = shim_enter();
+  struct shim_proc *parent = shim_me, *child = proc_new(shim_state);
+  if (child) {
+    child->pid = getpid();
+    pthread_mutex_lock(&child->alive);
+    child->started = true;
+    if (!shim_share_files(parent, child))
+      shim_close_all(child, false);
+  }
+  shim_me = child;
+  shim_leave(g);
+}
+
 pid_t shim_fork(void) {
   if (!shim_start())
     return shim_real_fork();
@@ -251,7 +273,9 @@ pid_t shim_fork(void) {
     errno = ENOMEM;
     return -1;
   }
+  in_fork = true;
   pid_t pid = shim_real_fork();
+  in_fork = false;
   if (pid == 0) { // the lock is the parent's
     shim_me = child;
     if (child) {

@@ -52,6 +52,7 @@ TEST(ShimClient, FortifiedSpellings) { passes(client("fortified") + " 8"); }
 TEST(ShimClient, BadPointersAreEfault) { passes(client("efault")); }
 TEST(ShimClient, ForkSharesAndDeathReleases) { passes(client("fork")); }
 TEST(ShimClient, PagesOfAProcessThatIsGone) { passes(client("fork") + " memory"); }
+TEST(ShimClient, ADaemonKeepsWhatItsParentOpened) { EXPECT_EQ(run(client("fork") + " daemon").output, "well\n"); }
 TEST(ShimClient, ThreadsProcessesAndSignals) { passes(client("threads")); }
 
 TEST(ShimClient, MemoryAsADeviceSeesIt) { passes(client("dma")); }

@@ -19,7 +19,7 @@ int main(void) {
   memcpy(readable, &a, sizeof a);
   CHECK(mprotect(readable, page, PROT_READ) == 0);
   CHECK(two != MAP_FAILED && munmap(two + page, page) == 0); // last, so that nothing else comes to lie there
-  char *at_the_end = two + page - 8; // the structure reaches into nothing
+  char *at_the_end = two + page - 8;                         // the structure reaches into nothing
   memcpy(at_the_end, &a, 8);
 
   void *const bad[] = {NULL,
