@@ -82,28 +82,28 @@ static bool needs_mode(int flags) { return (flags & O_CREAT) || (flags & O_TMPFI
 
 // True: the path is ours, and *fd what comes of it.
 static bool open_ours(const char *path, int flags, int *fd) {
-  char real[PATH_MAX];
-  const char *there = shim_translate(path, real);
+  char clean[PATH_MAX], real[PATH_MAX];
   dev_t rdev;
-  if (!there) {
+  if (!shim_ours(path, clean)) {
     long status = shim_status_file(path);
     *fd = (int)status;
     if (status >= 0 && (flags & O_CLOEXEC))
       find_fcntl()(*fd, F_SETFD, FD_CLOEXEC);
     return status >= 0;
   }
-  path = shim_untranslate(there);
-  if (shim_device_node(path, &rdev) && !(flags & O_PATH)) {
-    *fd = (int)result(flags & O_DIRECTORY ? -ENOTDIR : shim_open_path(path, flags));
+  if (shim_device_node(clean, &rdev) && !(flags & O_PATH)) {
+    *fd = (int)result(flags & O_DIRECTORY ? -ENOTDIR : shim_open_path(clean, flags));
     return true;
   }
-  if (shim_is_device_path(path) && (flags & O_CREAT)) {
+  if (shim_is_device_path(clean) && (flags & O_CREAT)) {
     errno = EACCES;
     *fd = -1;
     return true;
   }
-  *fd = find_open()(there, flags & ~(O_CREAT | O_TRUNC));
-  return true;
+  const char *there = shim_translate(clean, real);
+  if (there)
+    *fd = find_open()(there, flags & ~(O_CREAT | O_TRUNC));
+  return there != NULL;
 }
 
 static int open_any(const char *path, int flags, mode_t mode) {

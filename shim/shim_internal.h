@@ -142,7 +142,8 @@ struct shim {
   void *machine; // the player
   struct shim_device *device;
   size_t devices;
-  struct shim_proc *procs;
+  struct shim_proc *procs;  // that live
+  struct shim_proc *buried; // that do not; pages may be known by their numbers still
   uint32_t next_proc;
   struct shim_open *opens;
   struct ims_process *keeper; // of open files that are mapped
@@ -240,6 +241,8 @@ void shim_close_all(struct shim_proc *p, bool real);
 
 // ---- tree.c: device nodes and sysfs --------------------------------------------------------------------------------
 
+// The path is ours: `clean`, of PATH_MAX bytes, is how it is written without detours.
+bool shim_ours(const char *path, char *clean);
 // Where the path lies really, when it is one of ours; else NULL. `buf` has PATH_MAX bytes.
 const char *shim_translate(const char *path, char *buf);
 bool shim_device_node(const char *path, dev_t *rdev);

@@ -163,6 +163,13 @@ static bool is_gone(struct shim_proc *p) {
 // Its descriptors are closed, its memory is nobody's. The struct stays as long as pages are known by its number.
 static void bury(struct shim_proc *p) {
   struct shim *s = p->shim;
+  for (struct shim_proc **at = &s->procs; *at; at = &(*at)->next)
+    if (*at == p) {
+      *at = p->next;
+      break;
+    }
+  p->next = s->buried;
+  s->buried = p;
   p->gone = true;
   shim_close_all(p, false);
   if (p->process)
@@ -175,16 +182,18 @@ static void bury(struct shim_proc *p) {
 }
 
 static void bury_dead(struct shim *s) {
-  for (struct shim_proc *p = s->procs; p; p = p->next)
-    if (p != shim_me && !p->gone && is_gone(p))
+  for (struct shim_proc *p = s->procs, *next; p; p = next) {
+    next = p->next;
+    if (p != shim_me && is_gone(p))
       bury(p);
+  }
 }
 
 struct shim_proc *shim_proc_by_id(uint32_t id) {
   struct shim_proc *p = shim_state->procs;
   while (p && p->id != id)
     p = p->next;
-  return p && !p->gone ? p : NULL;
+  return p;
 }
 
 // ---- The lock -------------------------------------------------------------------------------------------------------
@@ -302,9 +311,7 @@ void shim_process_over(void) {
   struct shim_guard g = shim_enter();
   if (!shim_me->gone) {
     bury(shim_me);
-    bool last = true;
-    for (struct shim_proc *p = shim_state->procs; p; p = p->next)
-      last &= p->gone;
+    bool last = !shim_state->procs;
     if (last)
       shim_record_end(shim_state);
     if (last && shim_state->tree[0])

@@ -114,7 +114,7 @@ static const char *place(char *buf, const char *format, va_list ap) {
   for (size_t i = root + 1; i < n; i++)
     if (buf[i] == '/') {
       buf[i] = 0;
-      shim_sys(SYS_mkdir, buf, 0755L);
+      shim_sys(SYS_mkdirat, (long)AT_FDCWD, buf, 0755L);
       buf[i] = '/';
     }
   return buf;
@@ -124,7 +124,7 @@ __attribute__((format(printf, 1, 2))) static void folder(const char *format, ...
   char path[PATH_MAX];
   va_list ap;
   va_start(ap, format);
-  shim_sys(SYS_mkdir, place(path, format, ap), 0755L);
+  shim_sys(SYS_mkdirat, (long)AT_FDCWD, place(path, format, ap), 0755L);
   va_end(ap);
 }
 
@@ -145,7 +145,7 @@ __attribute__((format(printf, 2, 3))) static void link_to(const char *target, co
   char path[PATH_MAX];
   va_list ap;
   va_start(ap, format);
-  shim_sys(SYS_symlink, target, place(path, format, ap));
+  shim_sys(SYS_symlinkat, target, (long)AT_FDCWD, place(path, format, ap));
   va_end(ap);
 }
 
@@ -183,7 +183,7 @@ static void make_tree(void) {
     for (unsigned n = 0; n < 100 && !s->tree[0]; n++) {
       char path[sizeof s->tree];
       snprintf(path, sizeof path, "%s/iommusim-%d-%u", *p, (int)getpid(), n);
-      long err = shim_sys(SYS_mkdir, path, 0755L);
+      long err = shim_sys(SYS_mkdirat, (long)AT_FDCWD, path, 0755L);
       if (!err)
         memcpy(s->tree, path, sizeof path);
       else if (err != -EEXIST)
@@ -228,29 +228,36 @@ static void remove_all(int at, const char *name, unsigned depth) {
 
 void shim_tree_remove(void) {
   remove_all(AT_FDCWD, shim_state->tree, 0);
-  shim_sys(SYS_rmdir, shim_state->tree);
+  shim_sys(SYS_unlinkat, (long)AT_FDCWD, shim_state->tree, (long)AT_REMOVEDIR);
   shim_state->tree[0] = 0;
 }
 
 // ---- Paths ----------------------------------------------------------------------------------------------------------
 
-const char *shim_translate(const char *path, char *buf) {
-  char clean[PATH_MAX];
+bool shim_ours(const char *path, char *clean) {
   // Few paths come past this: the rest costs two comparisons.
   while (path && path[0] == '/' && path[1] == '/')
     path++;
   if (!path || path[0] != '/' || (strncmp(path + 1, "dev", 3) && strncmp(path + 1, "sys", 3)))
-    return NULL;
+    return false;
   if (!normal(path, clean) || !is_ours(clean) || !shim_start())
-    return NULL;
+    return false;
   struct shim_guard g = shim_enter();
   bool ready = shim_machine();
-  if (ready && !shim_state->tree[0])
-    make_tree();
-  ready &= shim_state->tree[0] != 0;
   shim_leave(g);
+  return ready;
+}
+
+const char *shim_translate(const char *path, char *buf) {
+  char clean[PATH_MAX];
+  if (!shim_ours(path, clean))
+    return NULL;
+  struct shim_guard g = shim_enter();
+  if (!shim_state->tree[0])
+    make_tree();
   size_t n = strlen(shim_state->tree), len = strlen(clean);
-  if (!ready || n + len >= PATH_MAX)
+  shim_leave(g);
+  if (!n || n + len >= PATH_MAX)
     return NULL;
   memcpy(buf, shim_state->tree, n);
   memcpy(buf + n, clean, len + 1);
