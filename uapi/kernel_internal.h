@@ -384,7 +384,7 @@ struct host_ops {
   int (*replace)(struct ims_device *dev, uint32_t pasid, const struct hdomain *was, uint16_t was_id,
                  const struct hdomain *d, uint16_t did);
   bool parent_id; // a nested domain has the id of its parent, which has it from its making on
-  // iommufd's virtual IOMMUs (uapi/iommufd/internal.h). NULL: none. viommu_init sets v->ops; data NULL: none were given.
+  // iommufd's virtual IOMMUs (uapi/iommufd/iommufd_internal.h). NULL: none. viommu_init sets v->ops; data NULL: none were given.
   bool (*has_viommu)(const struct ims_device *dev, uint32_t type);
   int (*viommu_init)(struct viommu *v, struct ims_device *dev, const struct user_data *data);
 };

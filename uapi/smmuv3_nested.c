@@ -2,7 +2,7 @@
 // Virtual SMMUs: the guest's STEs over a nesting parent, the guest's invalidation commands with its ids replaced by the
 // host's, the guest's events. Facts 3.6, 3.7, 3.8, 4.2; Linux 7.x, arm-smmu-v3-iommufd.c. A virtual SMMU has the VMID of its
 // parent, and the ASIDs under that are the guest's.
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 #include "uapi/smmuv3_internal.h"
 #include <stdlib.h>
 

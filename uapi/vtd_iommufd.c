@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What iommufd asks of the VT-d driver: hardware information, first stages of guests, their invalidations, dirty tracking
 // (Facts 3.5 to 3.8, 4.1; Linux 7.x, intel/nested.c, iommu.c and pasid.c; VT-d rev 4.1, 3.7, 6.5.3.3, 9.6).
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 #include "uapi/vtd_internal.h"
 
 int ims_vtdd_hw_info(const struct ims_device *dev, uint32_t *type, void *data, uint32_t *len) {

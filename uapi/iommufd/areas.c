@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The areas of an address space in order of iova: a list, and a tree to find one, or a hole of some size, in logarithmic
 // time. The tree is a treap: ordered by iova, and a heap of priorities drawn from a generator that callers cannot steer.
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 
 static uint64_t draw(struct iopt *t) { // xorshift64*
   uint64_t x = t->random ? t->random : 0x9e3779b97f4a7c15ull;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // /dev/vfio/devices/vfioN: a device opened by itself, bound to an iommufd, and its regions (Facts 3.9; Linux 7.x,
 // vfio/device_cdev.c, vfio/vfio_main.c and, for what a PCI device says of itself, vfio/pci/vfio_pci_core.c).
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 #include <stdlib.h>
 
 // An open file. Any number may be open; one of them is bound at a time.

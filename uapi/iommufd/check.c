@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What must hold of all objects of an iommufd between calls. Tests and fuzzing ask after each one.
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 #include "uapi/layout.h"
 #include <stdarg.h>
 #include <stdio.h>

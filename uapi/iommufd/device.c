@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Devices bound to a context, attached to address spaces and hardware page tables; groups and PASIDs
 // (Facts 3.5, 3.9; Linux 7.x, iommufd/device.c).
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 #include <stdlib.h>
 
 // ---- Binding --------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Dirty tracking of a paging table: switched on and off, and what was written read into a bitmap of user memory
 // (Facts 3.8; Linux 7.x, iommufd/io_pagetable.c and iova_bitmap.c).
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 
 // ---- The bitmap -----------------------------------------------------------------------------------------------------
 

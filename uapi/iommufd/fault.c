@@ -4,7 +4,7 @@
 //
 // A group is unread (cookie 0) or read and unanswered (in `waiting`, by its cookie). Closing the file changes nothing of
 // that: only a detach, a replace or an answer takes a group away.
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 #include <stdlib.h>
 
 struct fault {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // GET_HW_INFO: what hardware translates for a device, as its own registers say it (Facts 3.5; Linux 7.x, iommufd/device.c).
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 
 static bool user_put(const struct ims_process *p, uint64_t at, const void *data, size_t len) {
   return !len || ims_user_write(p, at, data, len);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Queues of a guest that hardware reads by itself, by physical addresses: the range of the nesting parent that they lie in is
 // pinned, lies in one piece, and cannot be unmapped. Facts 3.8; Linux 7.x, iommufd/viommu.c.
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 
 static struct iopt *space(const struct hw_queue *q) { return &q->viommu->hwpt->ioas->iopt; }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Hardware page tables: paging ones over an address space, nested ones over those (Facts 3.6; Linux 7.x, iommufd/hw_pagetable.c).
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 #include <stdlib.h>
 
 // ---- Paging ---------------------------------------------------------------------------------------------------------

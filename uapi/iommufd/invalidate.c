@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // HWPT_INVALIDATE: what a guest says about its own tables, handed to the driver of the nested table or of the vIOMMU
 // (Facts 3.7; Linux 7.x, iommufd/hw_pagetable.c).
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 
 enum { ENTRIES_MAX = 1 << 19 };
 

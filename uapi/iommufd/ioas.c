@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ioctls of I/O address spaces (Facts 3.4; Linux 7.x, iommufd/ioas.c).
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 #include <stdlib.h>
 
 static const uint32_t map_flags = IMS_IOAS_MAP_FIXED_IOVA | IMS_IOAS_MAP_WRITEABLE | IMS_IOAS_MAP_READABLE;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An I/O address space: areas by iova, ranges allowed and reserved, the domains that map what is in it, and in-kernel users.
 // Linux 7.x, iommufd/io_pagetable.c; Facts 3.4.
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 #include <stdlib.h>
 
 enum { MAX_TRIES = 100 }; // of asking accesses to let go

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // /dev/iommu: the file, and the dispatcher with the rules that hold for every command (Facts 3.1).
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 #include "uapi/selftest.h"
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Objects of a context: ids from 1, the lowest free one first; references; destruction (Facts 3.1). Linux 7.x, iommufd/main.c.
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 #include <stdlib.h>
 
 struct object ims_tombstone;

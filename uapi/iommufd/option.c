@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // IOMMU_OPTION, and the calls about who pins what: CHANGE_PROCESS, NOIOMMU_GET_PA (Facts 3.4; Linux 7.x, iommufd/ioas.c).
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 
 // ---- Options --------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory behind areas: of a process, of a file, of a dma-buf. Pinned while some domain or access needs it, each page once;
 // counted for the process, against its RLIMIT_MEMLOCK (Facts 3.4; Linux 7.x, iommufd/pages.c).
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 #include <stdlib.h>
 
 // ---- Making, releasing ----------------------------------------------------------------------------------------------

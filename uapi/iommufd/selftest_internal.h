@@ -8,7 +8,7 @@
 //   access.c           in-kernel users of an address space, and the ops on them
 #pragma once
 
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 #include "uapi/selftest.h"
 
 // ---- Page tables ----------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Devices behind a virtual IOMMU, by the id that the guest knows them under (SMMUv3: its StreamID). Facts 3.8; Linux 7.x,
 // iommufd/viommu.c, device.c.
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 
 struct vdevice *ims_viommu_vdevice(const struct viommu *v, uint64_t virt_id) {
   struct vdevice *d;

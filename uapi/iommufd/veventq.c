@@ -2,7 +2,7 @@
 // Events of a virtual IOMMU, read by the VMM from a file: a header with a sequence number, then what the driver wrote. When
 // the queue is full, one header without an event stands at its end and counts on, so that the reader sees a gap. Facts 3.8;
 // Linux 7.x, iommufd/eventq.c, driver.c.
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 #include <stdlib.h>
 
 enum { MAX_DEPTH = 1 << 19 };

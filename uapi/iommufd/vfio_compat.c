@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a VFIO container does, done by an iommufd over one of its address spaces (Facts 3.8; Linux 7.x,
 // iommufd/vfio_compat.c), and IOMMU_VFIO_IOAS, which says over which.
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 #include "uapi/vfio.h"
 
 enum {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Virtual IOMMUs: what a guest sees of a unit, over a nesting parent; nested tables by way of them; regions of drivers that
 // mmap() of the iommufd finds (Facts 3.8; Linux 7.x, iommufd/viommu.c, main.c, driver.c).
-#include "uapi/iommufd/internal.h"
+#include "uapi/iommufd/iommufd_internal.h"
 #include <stdlib.h>
 
 void ims_viommu_release(struct object *o) {
