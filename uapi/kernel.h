@@ -178,10 +178,10 @@ struct ims_device_regions {
 };
 
 struct ims_device_config {
-  uint16_t source;    // requester id, StreamID
-  uint16_t unit;      // index
-  uint32_t group;     // IOMMU group: its file is /dev/vfio/GROUP
-  uint8_t pasid_bits; // of the PASID capability; 0 = none
+  uint16_t source;             // requester id, StreamID
+  uint16_t unit;               // index
+  uint32_t group;              // IOMMU group: its file is /dev/vfio/GROUP
+  uint8_t pasid_bits;          // of the PASID capability; 0 = none
   bool pasid_exec, pasid_priv; // it can ask for execution, with privilege
   bool ats, pri;
   uint8_t ats_qdep; // invalidation queue depth, 0 = 32

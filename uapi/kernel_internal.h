@@ -153,8 +153,8 @@ struct ims_device {
   struct guest_stage1 *guest;   // the VMM's guest has stage 1 of all its requests; NULL: nobody's
   uint64_t id;                  // counts up: part of the key of attachments
   uint32_t cdev;                // N of /dev/vfio/devices/vfioN
-  struct idev *idev; // bound to an iommufd, or NULL
-  uint32_t key;      // unit << 16 | source
+  struct idev *idev;            // bound to an iommufd, or NULL
+  uint32_t key;                 // unit << 16 | source
   UT_hash_handle hh;
 };
 
@@ -246,18 +246,18 @@ struct hdomain {
   // first stage: nested and SVA
   uint8_t s1_levels;
   bool sre, wpe, eafe;
-  uint64_t s1_root;       // gpa of a nested, hpa of an SVA domain
-  struct hdomain *parent; // nested
-  struct viommu *viommu;  // nested by way of a virtual IOMMU
-  uint64_t vste[2];       // SMMUv3: what the guest's STE says
-  bool vste_ats;          // and whether it wants ATS
-  struct ims_process *mm; // SVA
-  struct hdomain *next;   // SVA: of the same process
-  struct iopf_sink *sink; // who serves page requests of what is attached; NULL: nobody
-  const struct host_ops *ops;                // who made it; NULL: SVA
-  void *driver;                              // of nested domains: its driver's own
-  void (*driver_free)(struct hdomain *d);    // releases that; NULL: nothing
-  struct paging paging[]; // one for paging domains
+  uint64_t s1_root;                       // gpa of a nested, hpa of an SVA domain
+  struct hdomain *parent;                 // nested
+  struct viommu *viommu;                  // nested by way of a virtual IOMMU
+  uint64_t vste[2];                       // SMMUv3: what the guest's STE says
+  bool vste_ats;                          // and whether it wants ATS
+  struct ims_process *mm;                 // SVA
+  struct hdomain *next;                   // SVA: of the same process
+  struct iopf_sink *sink;                 // who serves page requests of what is attached; NULL: nobody
+  const struct host_ops *ops;             // who made it; NULL: SVA
+  void *driver;                           // of nested domains: its driver's own
+  void (*driver_free)(struct hdomain *d); // releases that; NULL: nothing
+  struct paging paging[];                 // one for paging domains
 };
 
 // A device's PASID (0: its requests without PASID) attached to a domain.
@@ -304,7 +304,8 @@ void ims_hdomain_release(struct hdomain *d, struct host_unit *u);
 int ims_hdomain_set_dirty(struct hdomain *d, bool on);
 // Reports the leaves in the range that were written, whole, and with `clear` makes them clean, which needs a flush of
 // what they cover afterwards.
-int ims_hdomain_read_dirty(struct hdomain *d, uint64_t iova, uint64_t size, bool clear, ims_pgt_dirty report, void *ctx);
+int ims_hdomain_read_dirty(struct hdomain *d, uint64_t iova, uint64_t size, bool clear, ims_pgt_dirty report,
+                           void *ctx);
 
 // A change of what the domain maps in [first, last]: invalidates all its caches.
 int ims_hdomain_flush(struct hdomain *d, uint64_t first, uint64_t last, bool leaf);

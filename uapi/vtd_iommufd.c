@@ -67,6 +67,4 @@ int ims_vtdd_invalidate_user(struct hdomain *d, struct user_array *a) {
 
 // ---- Dirty tracking -------------------------------------------------------------------------------------------------
 
-bool ims_vtdd_tracks(const struct host_unit *u) {
-  return u->vtd.scalable && u->vtd.caps.ssads && u->vtd.caps.ssts;
-}
+bool ims_vtdd_tracks(const struct host_unit *u) { return u->vtd.scalable && u->vtd.caps.ssads && u->vtd.caps.ssts; }

@@ -57,7 +57,8 @@ std::vector<std::string> story(const std::string &name) {
   std::vector<std::string> lines;
   for (std::string line : split(read_text(traces + name), '\n')) {
     std::string event = line.substr(0, line.find(' '));
-    static const std::set<std::string> told = {"dma", "map", "unmap", "table", "entry", "alloc", "read", "slot", "mmap"};
+    static const std::set<std::string> told = {"dma",   "map",  "unmap", "table", "entry",
+                                               "alloc", "read", "slot",  "mmap"};
     if (!told.count(event))
       continue;
     if (size_t at = line.find(" pasid=$pasid"); at != line.npos)
