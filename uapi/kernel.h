@@ -315,8 +315,9 @@ long ims_read(struct ims_file *f, uint64_t buf, size_t len, uint64_t offset);
 long ims_write(struct ims_file *f, uint64_t buf, size_t len, uint64_t offset);
 enum { IMS_POLLIN = 1, IMS_POLLOUT = 4, IMS_POLLHUP = 16 }; // as in poll.h
 unsigned ims_poll(struct ims_file *f);
-// mmap(2) of an iommufd: 0, and the hpa of the bytes, which the caller may touch until ims_file_munmap() and which names the
-// mapping there. -ENXIO: nothing was handed out there; -EINVAL, -EPERM; -ENODEV: not this file.
+// mmap(2) of an iommufd: 0, and the hpa of the bytes, which names the mapping until ims_file_munmap() or the end of the open
+// file, which a mapping does not keep by itself. -ENXIO: nothing was handed out there; -EINVAL, -EPERM; -ENODEV: not this
+// file.
 long ims_file_mmap(struct ims_file *f, uint64_t offset, uint64_t length, unsigned prot, bool shared, uint64_t *cookie);
 int ims_file_munmap(struct ims_file *f, uint64_t cookie);
 unsigned ims_file_kind(const struct ims_file *f);                       // enum ims_uapi_file of uapi/layout.h
