@@ -142,7 +142,7 @@ struct Left {
   PlayCounters counters;
 };
 
-uint64_t most_memory() { // KB
+[[maybe_unused]] uint64_t most_memory() { // KB
   rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<uint64_t>(usage.ru_maxrss);
@@ -169,7 +169,7 @@ TEST(LongRun, IsPlayedAgainWithTheSameResultsAndMachine) {
   }
   EXPECT_GT(recorded, calls * 97 / 100);
   EXPECT_GT(was->counters.dmas, calls / 100);
-  uint64_t memory_before = most_memory();
+  [[maybe_unused]] uint64_t memory_before = most_memory();
   auto reader = open_trace(path);
   ReadEvents events(reader.get());
   Player player(&events, {}, &second);
@@ -183,8 +183,10 @@ TEST(LongRun, IsPlayedAgainWithTheSameResultsAndMachine) {
   EXPECT_EQ(is.queues, was->queues);
   EXPECT_EQ(is.statistics, was->statistics);
   EXPECT_EQ(is.in_use, was->in_use);
+#ifndef __SANITIZE_ADDRESS__ // it keeps what is given back for a while
   // The second machine is as large as the first, which has gone; the trace is not kept.
   EXPECT_LT(most_memory() - memory_before, 64u << 10);
+#endif
 }
 
 } // namespace
