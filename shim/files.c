@@ -357,11 +357,11 @@ long shim_ioctl_fd(int fd, unsigned long cmd, uint64_t arg) {
   struct shim_fd *f = fd_of(shim_me, fd);
   long ret = -EBADF;
   if (f) {
+    if (needs_rights((uint32_t)cmd))
+      shim_tell_rights(shim_me);
     shim_record_ioctl(shim_state, f, (uint32_t)cmd, arg);
     shim_state->made = 0;
     shim_state->new_flags = EFD_CLOEXEC;
-    if (needs_rights((uint32_t)cmd))
-      shim_tell_rights(shim_me);
     shim_read_ahead(shim_me, arg);
     ret = ims_ioctl(f->file, (uint32_t)cmd, arg);
     shim_state->ahead.len = 0;

@@ -146,6 +146,11 @@ void shim_record_exit(struct shim *s, struct shim_proc *p) {
   p->record = -1;
 }
 
+void shim_record_rights(struct shim *s, struct shim_proc *p, unsigned caps, uint64_t memlock) {
+  if (of(s) && p->record >= 0)
+    of(s)->rights(p->record, caps, memlock);
+}
+
 void shim_record_open(struct shim *s, struct shim_proc *p, const char *path, long result, struct shim_fd *f) {
   int file = of(s) && p->record >= 0 ? of(s)->open(p->record, path, result) : -1;
   if (f)

@@ -16,6 +16,8 @@ void shim_record_end(struct shim *s);
 void shim_record_process(struct shim *s, struct shim_proc *p, struct ims_user *user);
 void shim_record_exit(struct shim *s, struct shim_proc *p);
 
+void shim_record_rights(struct shim *s, struct shim_proc *p, unsigned caps, uint64_t memlock); // before a call
+
 void shim_record_open(struct shim *s, struct shim_proc *p, const char *path, long result, struct shim_fd *f);
 void shim_record_share(struct shim *s, const struct shim_fd *from, struct shim_fd *to);
 void shim_record_adopt(struct shim *s, struct shim_fd *f);

@@ -3,6 +3,7 @@
 // simulated one before each ioctl; and /proc/PID/status says in VmLck and VmPin what the simulated kernel has pinned.
 #define _GNU_SOURCE
 #include "shim/arena.h"
+#include "shim/record.h"
 #include "shim/shim_internal.h"
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -27,11 +28,13 @@ void shim_tell_rights(struct shim_proc *p) {
   struct __user_cap_data_struct data[2] = {{0, 0, 0}, {0, 0, 0}};
   struct rlimit64 limit = {RLIM64_INFINITY, RLIM64_INFINITY};
   shim_sys(SYS_capget, &header, data);
-  ims_process_set_caps(p->process, (has_cap(data, CAP_IPC_LOCK) ? (unsigned)IMS_CAP_IPC_LOCK : 0u) |
-                                       (has_cap(data, CAP_SYS_RESOURCE) ? (unsigned)IMS_CAP_SYS_RESOURCE : 0u) |
-                                       (has_cap(data, CAP_SYS_RAWIO) ? (unsigned)IMS_CAP_SYS_RAWIO : 0u));
+  const unsigned caps = (has_cap(data, CAP_IPC_LOCK) ? (unsigned)IMS_CAP_IPC_LOCK : 0u) |
+                        (has_cap(data, CAP_SYS_RESOURCE) ? (unsigned)IMS_CAP_SYS_RESOURCE : 0u) |
+                        (has_cap(data, CAP_SYS_RAWIO) ? (unsigned)IMS_CAP_SYS_RAWIO : 0u);
   shim_sys(SYS_prlimit64, 0L, (long)RLIMIT_MEMLOCK, NULL, &limit);
+  ims_process_set_caps(p->process, caps);
   ims_process_set_memlock(p->process, limit.rlim_cur);
+  shim_record_rights(p->shim, p, caps, limit.rlim_cur);
 }
 
 // /proc/self/status, /proc/PID/status.

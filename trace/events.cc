@@ -278,6 +278,17 @@ std::vector<EventInfo> make() {
        may("pri", T::WORD, "as it is", "page requests", 0, "on|off")},
       syscall);
 
+  add(EventId::PROCESS_SET, "process-set", s, true,
+      "Gives a process capabilities or takes them away, and says what it may pin; recordings have it where a program's "
+      "rights "
+      "changed.",
+      "process-set app ipc_lock=off memlock=64K",
+      {object(KIND_PROCESS, "the process"), may("ipc_lock", T::WORD, "as it is", "CAP_IPC_LOCK", 0, "on|off"),
+       may("sys_resource", T::WORD, "as it is", "CAP_SYS_RESOURCE", 0, "on|off"),
+       may("sys_rawio", T::WORD, "as it is", "CAP_SYS_RAWIO", 0, "on|off"),
+       may("memlock", T::NUMBER, "as it is", "bytes that it may pin without IPC_LOCK (RLIMIT_MEMLOCK)")},
+      {});
+
   s = "Recorded calls";
   std::vector<OutputInfo> called = with(
       syscall, {{"out", T::PIECES, nullptr, "what the kernel wrote to the program's memory, and where it could not"},

@@ -39,6 +39,7 @@ namespace ims {
   X(SVA_UNBIND,    "sva-unbind")    \
   X(PASID_QUOTA,   "pasid-quota")   \
   X(DEVICE_SET,    "device-set")    \
+  X(PROCESS_SET,   "process-set")   \
   X(CALL,          "call")          \
   X(SHARE,         "share")         \
   X(ADOPT,         "adopt")         \

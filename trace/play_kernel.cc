@@ -213,4 +213,24 @@ void PlayerImpl::device_set_event() {
   put_result(ret);
 }
 
+void PlayerImpl::process_set_event() {
+  static constexpr struct {
+    const char *key;
+    unsigned cap;
+  } caps[] = {{"ipc_lock", IMS_CAP_IPC_LOCK}, {"sys_resource", IMS_CAP_SYS_RESOURCE}, {"sys_rawio", IMS_CAP_SYS_RAWIO}};
+  Process &p = process_named();
+  std::string words;
+  for (const auto &c : caps)
+    if (has(c.key)) {
+      p.caps = word_is(c.key, "on") ? p.caps | c.cap : p.caps & ~c.cap;
+      words += std::string(words.empty() ? "" : ", ") + c.key + " " + text(c.key);
+    }
+  ims_process_set_caps(p.process, p.caps);
+  if (has("memlock")) {
+    ims_process_set_memlock(p.process, number("memlock"));
+    words += std::string(words.empty() ? "" : ", ") + "may pin " + bytes_text(number("memlock"));
+  }
+  begin(p.name + ": " + (words.empty() ? "nothing to set" : words));
+}
+
 } // namespace ims

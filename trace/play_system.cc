@@ -234,7 +234,7 @@ void PlayerImpl::process_event() {
   if (!err) {
     set_user(*p);
     if (has("user"))
-      ims_process_set_caps(p->process, 0);
+      ims_process_set_caps(p->process, p->caps = 0);
     if (has("memlock"))
       ims_process_set_memlock(p->process, number("memlock"));
     processes.push_back(std::move(p));

@@ -396,6 +396,7 @@ void PlayerImpl::play(const Event &e) {
   case EventId::SVA_UNBIND: sva_unbind_event(); break;
   case EventId::PASID_QUOTA: pasid_quota_event(); break;
   case EventId::DEVICE_SET: device_set_event(); break;
+  case EventId::PROCESS_SET: process_set_event(); break;
   case EventId::CALL: call_event(); break;
   case EventId::SHARE: share_event(); break;
   case EventId::ADOPT: adopt_event(); break;

@@ -110,6 +110,7 @@ struct Process {
   PlayerImpl *player = nullptr;
   ims_process *process = nullptr;
   bool exited = false;
+  unsigned caps = IMS_CAP_IPC_LOCK | IMS_CAP_SYS_RESOURCE | IMS_CAP_SYS_RAWIO;
   std::unique_ptr<Outside> outside; // NULL: it is simulated
   int recorded = -1;                // its number with the recorder
   RecordedUser recording;
@@ -337,6 +338,7 @@ public:
   void sva_unbind_event();
   void pasid_quota_event();
   void device_set_event();
+  void process_set_event();
   void call_event();
   void share_event();
   void adopt_event();

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <map>
 #include <unistd.h>
 
 namespace ims {
@@ -192,6 +193,7 @@ public:
   FrameWriter frames;
   Encoder encoder;
   Numbers processes, files;
+  std::map<int, std::pair<unsigned, uint64_t>> rights; // of processes that have not all, and no limit
   bool begun = false, over = false, calling = false, cut = false;
   uint64_t start = 0, calls = 0;
 
@@ -271,6 +273,19 @@ void Recorder::exit(int process) {
   if (!impl_->processes.there(process))
     return;
   impl_->line("exit " + impl_->processes[process] + "\n");
+}
+
+void Recorder::rights(int process, unsigned caps, uint64_t memlock) {
+  constexpr unsigned all = IMS_CAP_IPC_LOCK | IMS_CAP_SYS_RESOURCE | IMS_CAP_SYS_RAWIO;
+  if (!impl_->processes.there(process))
+    return;
+  auto &was = impl_->rights.try_emplace(process, all, ~uint64_t{0}).first->second;
+  if (was == std::make_pair(caps, memlock))
+    return;
+  was = {caps, memlock};
+  auto word = [caps](unsigned cap) { return caps & cap ? "on" : "off"; };
+  impl_->line("process-set " + impl_->processes[process] + " ipc_lock=" + word(IMS_CAP_IPC_LOCK) + " sys_resource=" +
+              word(IMS_CAP_SYS_RESOURCE) + " sys_rawio=" + word(IMS_CAP_SYS_RAWIO) + " memlock=" + hex(memlock) + "\n");
 }
 
 int Recorder::known_process(std::string_view name) { return impl_->processes.take(std::string(name)); }

@@ -78,6 +78,8 @@ public:
   // not to use these names.
   int process();
   void exit(int process);
+  // What it may: IMS_CAP_*, and the bytes that it may pin. Written where that differs from what it was (all, and no limit).
+  void rights(int process, unsigned caps, uint64_t memlock);
 
   // The same for those that the text has made itself, under its own names.
   int known_process(std::string_view name);

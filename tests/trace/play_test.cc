@@ -511,6 +511,11 @@ TEST(PlayIommufd, ALimitOnWhatAProcessPins) {
       map = "ioctl i0 IOMMU_IOAS_MAP ioas_id=$ioas flags=FIXED_IOVA|READABLE user_va=0x7f0000000000 iova=0 ";
   held(text + map + "length=64K expect ret=0\n");
   held(text + map + "length=68K expect errno=ENOMEM\n");
+  // Changed while it runs.
+  held(text + "process-set poor ipc_lock=on\n" + map + "length=68K expect ret=0\n");
+  held(text + "process-set poor memlock=1M\n" + map + "length=68K expect ret=0\n");
+  held(text + "process-set poor ipc_lock=on\nprocess-set poor sys_rawio=on\nprocess-set poor ipc_lock=off\n" + map +
+       "length=68K expect errno=ENOMEM\n");
 }
 
 TEST(ParseIommufd, ChecksNamesOfFieldsAndFiles) {

@@ -97,6 +97,46 @@ TEST(Recorder, AProgramIsPlayedAgainAndNothingDiffers) {
   EXPECT_EQ(text.memory, again.memory);
 }
 
+TEST(Recorder, WhatAProgramMayIsPartOfIt) {
+  Recording r;
+  ims_file *iommu, *dev;
+  int fi = r.open("/dev/iommu", &iommu), fd = r.open("/dev/vfio/devices/vfio0", &dev);
+  ims_vfio_device_bind_iommufd bind{};
+  bind.argsz = sizeof bind;
+  bind.iommufd = static_cast<uint32_t>(ims_file_fd(iommu));
+  EXPECT_EQ(r.call(fd, dev, IMS_VFIO_DEVICE_BIND_IOMMUFD, &bind), 0);
+  ims_iommu_ioas_alloc alloc{};
+  alloc.size = sizeof alloc;
+  EXPECT_EQ(r.call(fi, iommu, IMS_IOMMU_IOAS_ALLOC, &alloc), 0);
+  ims_vfio_device_attach_iommufd_pt attach{};
+  attach.argsz = sizeof attach;
+  attach.pt_id = alloc.out_ioas_id;
+  EXPECT_EQ(r.call(fd, dev, IMS_VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach), 0);
+  ims_iommu_ioas_map map{};
+  map.size = sizeof map;
+  map.flags = IMS_IOAS_MAP_FIXED_IOVA | IMS_IOAS_MAP_READABLE;
+  map.ioas_id = alloc.out_ioas_id;
+  map.user_va = OutsideProgram::base;
+  map.length = 2 * 4096;
+  auto may = [&](unsigned caps, uint64_t memlock) {
+    ims_process_set_caps(r.mm, caps);
+    ims_process_set_memlock(r.mm, memlock);
+    r.recorder.rights(r.process, caps, memlock);
+  };
+  may(IMS_CAP_SYS_RESOURCE, 4096);
+  EXPECT_EQ(r.call(fi, iommu, IMS_IOMMU_IOAS_MAP, &map), -ENOMEM);
+  may(IMS_CAP_SYS_RESOURCE, 4096); // as before: not told again
+  may(IMS_CAP_IPC_LOCK, 4096);
+  EXPECT_EQ(r.call(fi, iommu, IMS_IOMMU_IOAS_MAP, &map), 0);
+  r.recorder.finish();
+  std::string text = convert(r.sink.text, TraceForm::TEXT);
+  const std::string first = "process-set p0 ipc_lock=off sys_resource=on sys_rawio=off memlock=0x1000\n";
+  size_t at = text.find(first);
+  ASSERT_NE(at, text.npos) << text;
+  EXPECT_EQ(text.find(first, at + 1), text.npos);
+  EXPECT_EQ(replay(r.sink.text).failures, std::vector<std::string>());
+}
+
 TEST(Recorder, TheTextSaysWhatWasCalled) {
   Recording r;
   run_iommufd(&r);
