@@ -282,7 +282,7 @@ std::vector<EventInfo> make() {
       "Gives a process capabilities or takes them away, and says what it may pin; recordings have it where a program's "
       "rights "
       "changed.",
-      "process-set app ipc_lock=off memlock=64K",
+      "process-set vmm ipc_lock=off memlock=64K",
       {object(KIND_PROCESS, "the process"), may("ipc_lock", T::WORD, "as it is", "CAP_IPC_LOCK", 0, "on|off"),
        may("sys_resource", T::WORD, "as it is", "CAP_SYS_RESOURCE", 0, "on|off"),
        may("sys_rawio", T::WORD, "as it is", "CAP_SYS_RAWIO", 0, "on|off"),
