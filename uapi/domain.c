@@ -366,8 +366,7 @@ int ims_replace(struct ims_device *dev, uint32_t pasid, struct hdomain *d, struc
       if (again) {
         ims_log(dev->k, IMS_LOG_ERROR, dev->unit, "a device is left without a domain: error %d after error %d", again,
                 err);
-        old->users--;
-        dev->attachments--;
+        dev->attachments--; // leave() has counted the domain's
         HASH_DEL(dev->k->attachments, a);
         free(a);
         *out = NULL;

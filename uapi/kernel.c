@@ -32,19 +32,7 @@ static int table_alloc(void *ctx, unsigned log2size, uint64_t *addr) { return im
 static void table_free(void *ctx, uint64_t addr, unsigned log2size) { ims_pool_free(ctx, addr, log2size); }
 
 static int table_cas(void *ctx, uint64_t addr, uint64_t old, uint64_t desired, uint64_t *seen) {
-  struct ims_kernel *k = ctx;
-  int err = ims_mem_cas64(k->mem, addr, old, desired, seen);
-  if (!err && *seen == old && k->cfg.hooks.observe)
-    ims_note(k, &(struct ims_note){.kind = IMS_NOTE_TABLE,
-                                   .unit = 0xffff,
-                                   .source = ~0u,
-                                   .what = "second-stage table entry",
-                                   .addr = addr,
-                                   .old = old,
-                                   .words = 1,
-                                   .bytes = 8,
-                                   .word = {desired}});
-  return err;
+  return ims_cas(ctx, "second-stage table entry", addr, old, desired, seen);
 }
 
 int ims_kernel_new(struct ims_kernel **out, const struct ims_kernel_config *config) {
@@ -223,6 +211,21 @@ int ims_store(struct ims_kernel *k, const struct host_unit *u, uint32_t source, 
                                    .word = {value}});
   }
   return ims_mem_store64(k->mem, hpa, value);
+}
+
+int ims_cas(struct ims_kernel *k, const char *what, uint64_t hpa, uint64_t old, uint64_t desired, uint64_t *seen) {
+  int err = ims_mem_cas64(k->mem, hpa, old, desired, seen);
+  if (!err && *seen == old && k->cfg.hooks.observe)
+    ims_note(k, &(struct ims_note){.kind = IMS_NOTE_TABLE,
+                                   .unit = 0xffff,
+                                   .source = ~0u,
+                                   .what = what,
+                                   .addr = hpa,
+                                   .old = old,
+                                   .words = 1,
+                                   .bytes = 8,
+                                   .word = {desired}});
+  return err;
 }
 
 int ims_pool_page(struct ims_kernel *k, unsigned log2size, uint64_t *hpa) {

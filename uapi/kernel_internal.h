@@ -127,6 +127,8 @@ void ims_log(struct ims_kernel *k, enum ims_log_level level, const struct host_u
 // A store that hardware may see.
 int ims_store(struct ims_kernel *k, const struct host_unit *u, uint32_t source, const char *what, uint64_t hpa,
               uint64_t value);
+// A compare-and-swap in a table, of no unit in particular; told when it took place.
+int ims_cas(struct ims_kernel *k, const char *what, uint64_t hpa, uint64_t old, uint64_t desired, uint64_t *seen);
 int ims_pool_page(struct ims_kernel *k, unsigned log2size, uint64_t *hpa); // OK or an ims_error
 void ims_pool_free(struct ims_kernel *k, uint64_t hpa, unsigned log2size);
 int ims_errno(int err); // enum ims_error to -errno

@@ -15,19 +15,7 @@ static int s1_store(void *ctx, uint64_t addr, uint64_t value) {
 }
 
 static int s1_cas(void *ctx, uint64_t addr, uint64_t old, uint64_t desired, uint64_t *seen) {
-  struct ims_kernel *k = ctx;
-  int err = ims_mem_cas64(k->mem, addr, old, desired, seen);
-  if (!err && *seen == old && k->cfg.hooks.observe)
-    ims_note(k, &(struct ims_note){.kind = IMS_NOTE_TABLE,
-                                   .unit = 0xffff,
-                                   .source = ~0u,
-                                   .what = first_stage,
-                                   .addr = addr,
-                                   .old = old,
-                                   .words = 1,
-                                   .bytes = 8,
-                                   .word = {desired}});
-  return err;
+  return ims_cas(ctx, first_stage, addr, old, desired, seen);
 }
 
 static struct ims_pgt_mem tables_of(const struct hdomain *d) {
