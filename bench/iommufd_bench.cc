@@ -2,86 +2,30 @@
 // Mapping through iommufd: the ioctls IOAS_MAP and IOAS_UNMAP of one page, of 1 GiB in one page, and of 1 GiB in pages of
 // 4 KB, with a VT-d unit below that the pages are pinned for, mapped in and invalidated in. Beside each, what the page table's
 // builder takes for the same entries.
+#include "bench/iommufd_program.h"
 #include "bench/yardstick.h"
-#include "iommu/vtd/vtd.h"
 #include "pgtable/build.h"
 #include "pgtable/pool.h"
-#include "uapi/iommufd.h"
-#include "uapi/kernel.h"
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <string>
 
 namespace {
 
 using bench::Against;
+using bench::giga;
+using bench::mega;
+using bench::need;
 
-constexpr uint64_t mega = 1 << 20, giga = 1 << 30, ram = 4 * giga, arg_at = 0x1000;
+constexpr uint64_t ram = 4 * giga;
 
-void need(bool ok, const char *what) {
-  if (ok)
-    return;
-  std::fprintf(stderr, "benchmark machine: %s failed\n", what);
-  std::exit(1);
-}
-
-// A program with an address space, a device attached to it, and memory to map.
-class Program {
+// A program whose device is attached to its address space, and memory to map.
+class Program : public bench::IommufdProgram {
 public:
-  Program(uint64_t size, unsigned flags) : size_(size) {
-    ims_mem_init(&mem_);
-    need(ims_mem_add_ram(&mem_, 0, ram) == IMS_ERR_OK, "memory");
-    ims_kernel_config config;
-    ims_kernel_config_default(&config);
-    config.mem = &mem_;
-    config.pool_base = mega;
-    config.pool_size = ram - mega;
-    need(ims_kernel_new(&kernel_, &config) == IMS_ERR_OK, "kernel");
-    ims_iommu_bus bus{};
-    bus.ctx = kernel_;
-    bus.message = ims_kernel_message;
-    ims_vtd_config vtd;
-    ims_vtd_config_default(&vtd);
-    need(ims_vtd_new(&unit_, &vtd, &mem_, &bus) == IMS_ERR_OK, "unit");
-    unsigned index = 0;
-    need(ims_kernel_add_unit(kernel_, "iommu0", unit_, &index) == IMS_ERR_OK, "driver");
-    ims_device_config dev{};
-    dev.source = 0x0018;
-    dev.group = 7;
-    ims_device *device = nullptr;
-    need(ims_kernel_add_device(kernel_, &dev, &device) == IMS_ERR_OK, "device");
-
-    ims_process *process = nullptr;
-    ims_file *cdev = nullptr;
-    need(ims_process_new(kernel_, &process) == IMS_ERR_OK, "process");
-    ims_user user{};
-    user.ctx = this;
-    user.read = read;
-    user.write = write;
-    ims_process_set_user(process, &user);
-    std::string node = "/dev/vfio/devices/vfio" + std::to_string(ims_device_cdev(device));
-    need(ims_open(process, "/dev/iommu", &iommu_) >= 0 && ims_open(process, node.c_str(), &cdev) >= 0, "open");
-    ims_vfio_device_bind_iommufd bind{};
-    bind.argsz = sizeof bind;
-    bind.iommufd = static_cast<uint32_t>(ims_file_fd(iommu_));
-    need(call(cdev, IMS_VFIO_DEVICE_BIND_IOMMUFD, &bind) == 0, "bind");
-    ims_iommu_ioas_alloc alloc{};
-    alloc.size = sizeof alloc;
-    need(call(iommu_, IMS_IOMMU_IOAS_ALLOC, &alloc) == 0, "address space");
+  Program(uint64_t size, unsigned flags) : IommufdProgram(ram, 0, 256), size_(size) {
     ims_vfio_device_attach_iommufd_pt attach{};
     attach.argsz = sizeof attach;
-    attach.pt_id = ioas_ = alloc.out_ioas_id;
-    need(call(cdev, IMS_VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach) == 0, "attach");
-    need(ims_mmap(process, 0, size, IMS_PROT_READ | IMS_PROT_WRITE, IMS_MMAP_POPULATE | flags, &va_) == 0, "mmap");
+    attach.pt_id = ioas_;
+    need(call(cdev_, IMS_VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach) == 0, "attach");
+    need(ims_mmap(process_, 0, size, IMS_PROT_READ | IMS_PROT_WRITE, IMS_MMAP_POPULATE | flags, &va_) == 0, "mmap");
   }
-  ~Program() {
-    ims_kernel_free(kernel_);
-    ims_iommu_free(unit_);
-    ims_mem_fini(&mem_);
-  }
-  Program(const Program &) = delete;
-  Program &operator=(const Program &) = delete;
 
   bool map() {
     ims_iommu_ioas_map m{};
@@ -103,36 +47,7 @@ public:
   }
 
 private:
-  static bool inside(uint64_t at, size_t len) {
-    return at >= arg_at && len <= sizeof arg_ && at - arg_at <= sizeof arg_ - len;
-  }
-  static bool read(void *, void *dst, uint64_t src, size_t len) {
-    if (!inside(src, len))
-      return false;
-    std::memcpy(dst, arg_ + (src - arg_at), len);
-    return true;
-  }
-  static bool write(void *, uint64_t dst, const void *src, size_t len) {
-    if (!inside(dst, len))
-      return false;
-    std::memcpy(arg_ + (dst - arg_at), src, len);
-    return true;
-  }
-  template <class T> long call(ims_file *f, uint32_t word, T *argument) {
-    static_assert(sizeof(T) <= sizeof arg_, "room for the argument");
-    std::memcpy(arg_, argument, sizeof *argument);
-    long ret = ims_ioctl(f, word, arg_at);
-    std::memcpy(argument, arg_, sizeof *argument);
-    return ret;
-  }
-
   uint64_t size_, va_ = 0;
-  uint32_t ioas_ = 0;
-  ims_mem mem_;
-  ims_kernel *kernel_ = nullptr;
-  ims_iommu *unit_ = nullptr;
-  ims_file *iommu_ = nullptr;
-  static inline unsigned char arg_[256];
 };
 
 void reap(void *pool, uint64_t table, unsigned log2size) {

@@ -2,81 +2,33 @@
 // A guest's first stage through iommufd on VT-d: a nested table made, attached, detached and destroyed; an invalidation of
 // one page, and of 512 entries in one call. Beside each, what the unit alone takes for the same stores and descriptors,
 // put into its queue by hand.
+#include "bench/iommufd_program.h"
 #include "bench/yardstick.h"
 #include "iommu/vtd/regs.h"
-#include "iommu/vtd/vtd.h"
-#include "uapi/iommufd.h"
-#include "uapi/kernel.h"
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <string>
-#include <vector>
 
 namespace {
 
 using bench::Against;
+using bench::arg_at;
+using bench::giga;
+using bench::mega;
+using bench::need;
 
-constexpr uint64_t mega = 1 << 20, giga = 1 << 30, arg_at = 0x1000;
 constexpr unsigned entries = 512;
 
-void need(bool ok, const char *what) {
-  if (ok)
-    return;
-  std::fprintf(stderr, "benchmark machine: %s failed\n", what);
-  std::exit(1);
-}
-
-// A VMM with a device, a nesting parent over its guest's memory, and a nested table.
-class Vmm {
+// A VMM with a device, a nesting parent over its guest's memory, and a nested table. Its memory: arguments, the first
+// stage's data, entries of invalidations.
+class Vmm : public bench::IommufdProgram {
 public:
-  Vmm() : arg_(arg_at + entries * sizeof(ims_iommu_hwpt_vtd_s1_invalidate)) {
-    ims_mem_init(&mem_);
-    need(ims_mem_add_ram(&mem_, 0, giga) == IMS_ERR_OK, "memory");
-    ims_kernel_config config;
-    ims_kernel_config_default(&config);
-    config.mem = &mem_;
-    config.pool_base = mega;
-    config.pool_size = giga - mega;
-    need(ims_kernel_new(&kernel_, &config) == IMS_ERR_OK, "kernel");
-    ims_iommu_bus bus{};
-    bus.ctx = kernel_;
-    bus.message = ims_kernel_message;
-    ims_vtd_config vtd;
-    ims_vtd_config_default(&vtd);
-    need(ims_vtd_new(&unit_, &vtd, &mem_, &bus) == IMS_ERR_OK, "unit");
-    unsigned index = 0;
-    need(ims_kernel_add_unit(kernel_, "iommu0", unit_, &index) == IMS_ERR_OK, "driver");
-    ims_device_config dev{};
-    dev.source = 0x0018;
-    dev.group = 7;
-    dev.pasid_bits = 20;
-    ims_device *device = nullptr;
-    need(ims_kernel_add_device(kernel_, &dev, &device) == IMS_ERR_OK, "device");
-    ims_process *process = nullptr;
-    need(ims_process_new(kernel_, &process) == IMS_ERR_OK, "process");
-    ims_user user{};
-    user.ctx = this;
-    user.read = read;
-    user.write = write;
-    ims_process_set_user(process, &user);
-    std::string node = "/dev/vfio/devices/vfio" + std::to_string(ims_device_cdev(device));
-    need(ims_open(process, "/dev/iommu", &iommu_) >= 0 && ims_open(process, node.c_str(), &cdev_) >= 0, "open");
-    ims_vfio_device_bind_iommufd bind{};
-    bind.argsz = sizeof bind;
-    bind.iommufd = static_cast<uint32_t>(ims_file_fd(iommu_));
-    need(call(cdev_, IMS_VFIO_DEVICE_BIND_IOMMUFD, &bind) == 0, "bind");
-    ims_iommu_ioas_alloc ioas{};
-    ioas.size = sizeof ioas;
-    need(call(iommu_, IMS_IOMMU_IOAS_ALLOC, &ioas) == 0, "address space");
+  Vmm() : IommufdProgram(giga, 20, arg_at + entries * sizeof(ims_iommu_hwpt_vtd_s1_invalidate)) {
     ims_iommu_hwpt_alloc parent{};
     parent.size = sizeof parent;
     parent.flags = IMS_HWPT_NEST_PARENT;
-    parent.dev_id = bind.out_devid;
-    parent.pt_id = ioas.out_ioas_id;
+    parent.dev_id = device_;
+    parent.pt_id = ioas_;
     need(call(iommu_, IMS_IOMMU_HWPT_ALLOC, &parent) == 0, "parent");
     nested_.size = sizeof nested_;
-    nested_.dev_id = bind.out_devid;
+    nested_.dev_id = device_;
     nested_.pt_id = parent.out_hwpt_id;
     nested_.data_type = IMS_HWPT_DATA_VTD_S1;
     nested_.data_len = sizeof(ims_iommu_hwpt_vtd_s1);
@@ -89,13 +41,6 @@ public:
       std::memcpy(&arg_[arg_at + i * sizeof e], &e, sizeof e);
     }
   }
-  ~Vmm() {
-    ims_kernel_free(kernel_);
-    ims_iommu_free(unit_);
-    ims_mem_fini(&mem_);
-  }
-  Vmm(const Vmm &) = delete;
-  Vmm &operator=(const Vmm &) = delete;
 
   bool bind() {
     ims_vfio_device_attach_iommufd_pt attach{};
@@ -122,36 +67,7 @@ public:
   }
 
 private:
-  bool inside(uint64_t at, size_t len) const {
-    return at >= arg_at && len <= arg_.size() && at - arg_at <= arg_.size() - len;
-  }
-  static bool read(void *self, void *dst, uint64_t src, size_t len) {
-    auto *v = static_cast<Vmm *>(self);
-    if (!v->inside(src, len))
-      return false;
-    std::memcpy(dst, &v->arg_[src - arg_at], len);
-    return true;
-  }
-  static bool write(void *self, uint64_t dst, const void *src, size_t len) {
-    auto *v = static_cast<Vmm *>(self);
-    if (!v->inside(dst, len))
-      return false;
-    std::memcpy(&v->arg_[dst - arg_at], src, len);
-    return true;
-  }
-  template <class T> long call(ims_file *f, uint32_t word, T *argument) {
-    std::memcpy(arg_.data(), argument, sizeof *argument);
-    long ret = ims_ioctl(f, word, arg_at);
-    std::memcpy(argument, arg_.data(), sizeof *argument);
-    return ret;
-  }
-
-  std::vector<unsigned char> arg_; // the program's memory: arguments, the first stage's data, entries of invalidations
   ims_iommu_hwpt_alloc nested_{};
-  ims_mem mem_;
-  ims_kernel *kernel_ = nullptr;
-  ims_iommu *unit_ = nullptr;
-  ims_file *iommu_ = nullptr, *cdev_ = nullptr;
 };
 
 // A unit with nobody but us before it.
